@@ -1,0 +1,107 @@
+"""Experiments as files: read from Python, stored in the run as JSON, compared field by field."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import runpy
+import sys
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+from earth_embed.config.experiment import Experiment
+from earth_embed.errors import ConfigError
+
+
+def load_experiment(path: str | Path) -> Experiment:
+    """Runs a Python file and returns the `experiment` that it defines.
+
+    Like a script, the file may import its neighbours.
+
+    Raises:
+        ConfigError: no such file, it fails, or it defines no Experiment named `experiment`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"no experiment file {str(path)!r}; expected a Python file")
+    folder = str(path.parent.resolve())
+    sys.path.insert(0, folder)
+    try:
+        namespace = runpy.run_path(str(path))
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    except Exception as error:
+        raise ConfigError(f"{path} failed: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(folder)
+    experiment = namespace.get("experiment")
+    if not isinstance(experiment, Experiment):
+        raise ConfigError(
+            f"{path} must define experiment = Experiment(...), found "
+            f"{type(experiment).__name__ if experiment is not None else 'no such name'}"
+        )
+    return experiment
+
+
+def to_json(experiment: Experiment) -> dict[str, Any]:
+    """The experiment as JSON-ready values; the method carries its class under "kind"."""
+    values = dataclasses.asdict(experiment)
+    values["method"] = {"kind": type(experiment.method).__name__, **values["method"]}
+    return json.loads(json.dumps(values))
+
+
+def from_json(values: dict[str, Any]) -> Experiment:
+    """Reads what `to_json` wrote.
+
+    Raises:
+        ConfigError: a field is unknown or missing.
+    """
+    return _build(Experiment, values, "experiment")
+
+
+def differences(old: Experiment, new: Experiment) -> list[str]:
+    """Every field that differs, as lines "field: old → new"."""
+    before, after = _flatten(to_json(old)), _flatten(to_json(new))
+    return [
+        f"{key}: {before.get(key, 'absent')!r} → {after.get(key, 'absent')!r}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    ]
+
+
+def _build(kind: Any, values: Any, where: str) -> Any:
+    """Rebuilds a dataclass of the configuration from JSON values."""
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        choices = {choice.__name__: choice for choice in typing.get_args(kind)}
+        name = values.get("kind") if isinstance(values, dict) else None
+        if name not in choices:
+            raise ConfigError(f"{where}.kind = {name!r}: expected one of {sorted(choices)}")
+        rest = {key: value for key, value in values.items() if key != "kind"}
+        return _build(choices[name], rest, where)
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        unknown = sorted(set(values) - set(hints))
+        if unknown:
+            raise ConfigError(f"{where} has no field {unknown}; it has {sorted(hints)}")
+        try:
+            return kind(**{k: _build(hints[k], v, f"{where}.{k}") for k, v in values.items()})
+        except TypeError as error:
+            raise ConfigError(f"{where}: {error}") from error
+    if typing.get_origin(kind) is tuple:
+        item = typing.get_args(kind)[0]
+        return tuple(_build(item, value, f"{where}[{i}]") for i, value in enumerate(values))
+    return values
+
+
+def _flatten(values: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(values, list) and not (values and isinstance(values[0], dict)):
+        return {prefix: values}
+    if not isinstance(values, dict | list):
+        return {prefix: values}
+    items = values.items() if isinstance(values, dict) else enumerate(values)
+    flat: dict[str, Any] = {}
+    for key, value in items:
+        flat |= _flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat

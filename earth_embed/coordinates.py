@@ -1,0 +1,118 @@
+"""Coordinates at the boundary: (lon, lat) in degrees WGS84, checked, wrapped, never guessed."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from earth_embed.errors import CoordinateError
+
+EARTH_RADIUS_KM = 6371.0088
+"""Mean radius of the Earth in kilometres (IUGG R₁)."""
+
+
+def check_lonlat(lon: ArrayLike, lat: ArrayLike | None = None) -> np.ndarray:
+    """Checks coordinates and returns them as one array.
+
+    Longitudes 0..360 are accepted and wrapped to [−180, 180]. Nothing is clipped or swapped.
+
+    Args:
+        lon: Longitudes in degrees, shape (N,) or scalar; or, with `lat` left out, an (N, 2) array
+            whose columns are lon and lat.
+        lat: Latitudes in degrees, the shape of `lon`.
+
+    Returns:
+        float64 array of shape (N, 2): lon in [−180, 180] and lat in [−90, 90].
+
+    Raises:
+        CoordinateError: a value is missing or out of range, or the shapes do not fit. The message
+            names the first bad row and says so when the columns look swapped.
+    """
+    try:
+        lonlat = _stack(lon, lat)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, CoordinateError):
+            raise
+        raise CoordinateError(f"lon and lat must be numbers in degrees: {error}") from error
+    lon_column, lat_column = lonlat[:, 0], lonlat[:, 1]
+    missing = ~np.isfinite(lonlat).all(axis=1)
+    if missing.any():
+        raise CoordinateError(
+            f"lon and lat must be finite numbers in degrees; {_first(missing)} has "
+            f"lon={lon_column[missing][0]}, lat={lat_column[missing][0]}"
+        )
+    bad_lat = np.abs(lat_column) > 90
+    if bad_lat.any():
+        swapped = bool((np.abs(lon_column) <= 90).all())
+        hint = (
+            " Every lon lies within ±90: are lon and lat swapped? The order is (lon, lat)."
+            if swapped
+            else ""
+        )
+        raise CoordinateError(
+            f"lat must lie in [-90, 90] degrees; {_first(bad_lat)} has "
+            f"lat={lat_column[bad_lat][0]:g} (lon={lon_column[bad_lat][0]:g}).{hint}"
+        )
+    bad_lon = (lon_column < -180) | (lon_column > 360)
+    if bad_lon.any():
+        raise CoordinateError(
+            "lon must lie in [-180, 180] (or 0..360) degrees; "
+            f"{_first(bad_lon)} has lon={lon_column[bad_lon][0]:g}"
+        )
+    lonlat[:, 0] = np.where(lon_column > 180, lon_column - 360, lon_column)
+    return lonlat
+
+
+def unit_vector(lonlat: np.ndarray) -> np.ndarray:
+    """Points on the unit sphere.
+
+    Args:
+        lonlat: (N, 2), degrees.
+
+    Returns:
+        (N, 3) float64: (cos φ cos λ, cos φ sin λ, sin φ).
+    """
+    lon, lat = np.radians(np.asarray(lonlat, np.float64)).T
+    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
+
+
+def _stack(lon: ArrayLike, lat: ArrayLike | None) -> np.ndarray:
+    if lat is None:
+        lonlat = np.array(lon, dtype=np.float64, ndmin=2)
+        if lonlat.ndim != 2 or lonlat.shape[1] != 2:
+            raise CoordinateError(
+                f"expected an (N, 2) array of (lon, lat) in degrees, found shape {np.shape(lon)}"
+            )
+        return lonlat
+    lon_array, lat_array = (
+        np.atleast_1d(np.asarray(lon, float)),
+        np.atleast_1d(np.asarray(lat, float)),
+    )
+    if lon_array.shape != lat_array.shape or lon_array.ndim != 1:
+        raise CoordinateError(
+            "lon and lat must have one shape (N,), found "
+            f"lon {np.shape(lon)} and lat {np.shape(lat)}"
+        )
+    return np.stack([lon_array, lat_array], axis=1)
+
+
+def _first(bad: np.ndarray) -> str:
+    """Names the first bad row and how many there are, counted from 0."""
+    return f"row {int(np.argmax(bad))} (the first of {int(bad.sum())} such in {bad.size})"
+
+
+def block_of(lonlat: np.ndarray, degrees: float) -> np.ndarray:
+    """The spatial block that holds each point, on a regular lon–lat grid.
+
+    Args:
+        lonlat: (N, 2), degrees.
+        degrees: Side of a block.
+
+    Returns:
+        (N,) int64 identifiers, the same on every machine.
+    """
+    columns = int(np.ceil(360 / degrees))
+    column = np.floor((lonlat[:, 0] + 180) / degrees).astype(np.int64) % columns
+    rows = int(np.ceil(180 / degrees))
+    row = np.minimum(np.floor((lonlat[:, 1] + 90) / degrees).astype(np.int64), rows - 1)
+    return row * columns + column

@@ -1,0 +1,89 @@
+"""The stateless order of examples: which examples a step sees is a pure function of (seed, step).
+
+Nothing about the order is ever saved. Resuming needs the step alone, and however many processes
+share a batch, their slices concatenate to the same global batch.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from earth_embed.errors import DataError
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def mix64(values: np.ndarray) -> np.ndarray:
+    """Hashes integers to uniform uint64 (the finaliser of SplitMix64, Steele et al. 2014).
+
+    Integer arithmetic alone, so the result is the same for every machine and library version.
+    """
+    z = values.astype(np.uint64) + _GOLDEN
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def hash_string(text: str) -> int:
+    """Hashes a string to a 63-bit integer, the same in every process (unlike `hash`)."""
+    state = np.zeros(1, np.uint64)
+    for byte in text.encode():
+        state = mix64(state ^ np.uint64(byte))
+    return int(state[0] >> np.uint64(1))
+
+
+@functools.lru_cache(maxsize=8)
+def epoch_permutation(count: int, seed: int, epoch: int) -> np.ndarray:
+    """The order of `count` examples in one epoch.
+
+    Examples are sorted by the hash of (seed, epoch, index): a permutation, uniform up to ties
+    among 64-bit hashes, which a stable sort resolves.
+    """
+    key = mix64(mix64(np.array([seed], np.uint64)) ^ np.uint64(epoch))
+    permutation = np.argsort(mix64(np.arange(count, dtype=np.uint64) ^ key), kind="stable")
+    permutation.flags.writeable = False
+    return permutation
+
+
+def steps_per_epoch(count: int, batch_size: int) -> int:
+    """Whole batches in an epoch.
+
+    The tail that fills no batch is left out, a different tail each epoch: no batch mixes two
+    epochs, so no example (and with distinct places, no location) repeats within a batch, where it
+    would be a false negative.
+
+    Raises:
+        DataError: fewer examples than one batch.
+    """
+    if count < batch_size:
+        raise DataError(f"{count} examples are fewer than one batch of {batch_size}")
+    return count // batch_size
+
+
+def batch_indices(
+    count: int, batch_size: int, seed: int, step: int, process: int = 0, processes: int = 1
+) -> np.ndarray:
+    """The examples that one process reads at one step.
+
+    Args:
+        count: Examples in the data set.
+        batch_size: Global batch size.
+        seed: Seed of the order.
+        step: Batches of this data set drawn before this one.
+        process: Index of this process.
+        processes: Number of processes; it must divide the batch.
+
+    Returns:
+        (batch_size / processes,) indices into the data set.
+
+    Raises:
+        DataError: fewer examples than one batch, or a batch that the processes cannot share.
+    """
+    if batch_size % processes:
+        raise DataError(f"a batch of {batch_size} cannot be shared by {processes} processes")
+    epoch, offset = divmod(step, steps_per_epoch(count, batch_size))
+    share = batch_size // processes
+    start = offset * batch_size + process * share
+    return epoch_permutation(count, seed, epoch)[start : start + share]

@@ -1,0 +1,76 @@
+"""Random access to the samples of one modality and their places."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from earth_embed.coordinates import check_lonlat
+from earth_embed.errors import DataError
+
+Examples = dict[str, np.ndarray]
+"""{"sample": (B, ...), "lonlat": (B, 2) float32 degrees}"""
+
+
+class Source(Protocol):
+    """One modality's examples, readable in any order."""
+
+    def __len__(self) -> int:
+        """Number of examples."""
+        ...
+
+    def gather(self, indices: np.ndarray) -> Examples:
+        """Reads examples by index: samples (B, ...) and lonlat (B, 2) float32 degrees."""
+        ...
+
+
+@dataclass(frozen=True)
+class ArraySource:
+    """Examples held in memory.
+
+    Attributes:
+        samples: (N, ...), numeric.
+        lonlat: (N, 2) float32, degrees.
+    """
+
+    samples: np.ndarray
+    lonlat: np.ndarray
+
+    def __post_init__(self) -> None:
+        """Checks that every sample has a place."""
+        if len(self.samples) != len(self.lonlat):
+            raise DataError(
+                f"{len(self.samples)} samples but {len(self.lonlat)} places: expected one each"
+            )
+        object.__setattr__(self, "lonlat", check_lonlat(self.lonlat).astype(np.float32))
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def gather(self, indices: np.ndarray) -> Examples:
+        """Reads examples by index."""
+        return {"sample": self.samples[indices], "lonlat": self.lonlat[indices]}
+
+
+def in_memory(source: Source) -> ArraySource:
+    """Reads a whole source into memory."""
+    if isinstance(source, ArraySource):
+        return source
+    examples = source.gather(np.arange(len(source)))
+    return ArraySource(examples["sample"], examples["lonlat"])
+
+
+def encode_text(texts: list[str], length: int) -> np.ndarray:
+    """UTF-8 bytes, cut or zero-padded to one length.
+
+    Args:
+        texts: N strings.
+        length: Bytes kept.
+
+    Returns:
+        (N, length) uint8; 0 is padding.
+    """
+    encoded = [text.encode()[:length].ljust(length, b"\0") for text in texts]
+    return np.frombuffer(b"".join(encoded), np.uint8).reshape(len(texts), length)
