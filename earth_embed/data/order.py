@@ -7,12 +7,22 @@ share a batch, their slices concatenate to the same global batch.
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 import numpy as np
 
 from earth_embed.errors import DataError
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+class Draw(NamedTuple):
+    """One modality's part of a batch."""
+
+    batch: int
+    """Batches of this modality drawn before this one."""
+    size: int
+    """Samples in this one."""
 
 
 def mix64(values: np.ndarray) -> np.ndarray:

@@ -1,0 +1,109 @@
+"""Host batches of one modality after another: tf.data, or a thread that needs no TensorFlow.
+
+Each modality has its own stream of consecutive batches, opened at the batch where it is first
+needed. Which examples a batch holds is decided by `order` alone, so both loaders give the same
+batches, and a stream can start anywhere at no cost.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+
+from earth_embed.config import Input
+from earth_embed.data.order import Draw, batch_indices, hash_string
+from earth_embed.data.sources import Examples, Source
+from earth_embed.errors import require
+
+Read = Callable[[int], Examples]
+"""batch number → examples"""
+
+
+class Batches:
+    """The batches of a run, modality by modality, in any schedule.
+
+    Attributes:
+        sources: The training examples of each modality.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[str, Source],
+        settings: Input,
+        seed: int,
+        process: int = 0,
+        processes: int = 1,
+    ) -> None:
+        """Opens nothing yet; a modality's stream opens at its first `read`."""
+        self.sources = sources
+        self._settings, self._seed = settings, seed
+        self._process, self._processes = process, processes
+        self._streams: dict[str, Iterator[Examples]] = {}
+
+    def read(self, draws: Mapping[str, Draw]) -> dict[str, Examples]:
+        """This process's slice of each modality's next batch.
+
+        Calls must follow one schedule: a modality's batch numbers rise by one.
+        """
+        for name, draw in draws.items():
+            if name not in self._streams:
+                self._streams[name] = self._open(name, draw)
+        return {name: next(self._streams[name]) for name in draws}
+
+    def _open(self, name: str, first: Draw) -> Iterator[Examples]:
+        source = self.sources[name]
+        seed = self._seed ^ hash_string(name)  # modalities of one size get orders of their own
+        indices = partial(
+            batch_indices,
+            len(source),
+            first.size,
+            seed,
+            process=self._process,
+            processes=self._processes,
+        )
+        indices(first.batch)  # too few examples: say so here, not in a worker
+
+        def read(batch: int) -> Examples:
+            return source.gather(indices(batch))
+
+        stream = tf_data_stream if self._settings.loader == "tf.data" else thread_stream
+        return stream(read, first.batch, self._settings.prefetch)
+
+
+def thread_stream(read: Read, first: int, prefetch: int) -> Iterator[Examples]:
+    """Batches first, first + 1, …, read ahead by one thread."""
+    with ThreadPoolExecutor(1, thread_name_prefix="earth_embed_input") as pool:
+        ahead = deque(pool.submit(read, first + i) for i in range(prefetch))
+        for batch in itertools.count(first + prefetch):
+            ahead.append(pool.submit(read, batch))
+            yield ahead.popleft().result()
+
+
+def tf_data_stream(read: Read, first: int, prefetch: int) -> Iterator[Examples]:
+    """Batches first, first + 1, …, read ahead by tf.data."""
+    try:
+        import tensorflow as tf
+    except ImportError as error:
+        raise require("tensorflow", "data", 'input.loader = "tf.data"') from error
+    tf.config.set_visible_devices([], "GPU")  # the accelerator is JAX's
+    example = read(first)
+    names = sorted(example)
+
+    def arrays(batch: np.int64) -> list[np.ndarray]:
+        examples = read(int(batch))
+        return [examples[name] for name in names]
+
+    def load(batch: tf.Tensor) -> dict[str, tf.Tensor]:
+        values = tf.numpy_function(arrays, [batch], [example[name].dtype for name in names])
+        for name, value in zip(names, values, strict=True):
+            value.set_shape(example[name].shape)
+        return dict(zip(names, values, strict=True))
+
+    dataset = tf.data.Dataset.range(first, np.iinfo(np.int64).max)
+    dataset = dataset.map(load, num_parallel_calls=2, deterministic=True).prefetch(prefetch)
+    yield from dataset.as_numpy_iterator()

@@ -1,0 +1,46 @@
+"""A byte-level tower for text in any script: no vocabulary, no download."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from earth_embed.encoders.modality.registry import register
+from earth_embed.encoders.modality.windows import windows
+
+
+@register("text")
+class TextTower(nn.Module):
+    """Byte embeddings, residual 1-D convolutions, then mean and maximum over the text.
+
+    Bytes of value 0 are padding: they change nothing but the share of the text's own bytes.
+
+    Attributes:
+        features: Dimension D of the output.
+        width: Channels.
+        depth: Residual blocks of 5-byte convolutions.
+        dtype: Type of the matrix products.
+    """
+
+    features: int
+    width: int = 64
+    depth: int = 2
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, sample: jax.Array) -> jax.Array:
+        """Maps (B, length) uint8 to (B, features)."""
+        present = (sample != 0)[:, :, None]  # (B, length, 1)
+        weight = present.astype(self.dtype)
+        x = nn.Embed(256, self.width, dtype=self.dtype)(sample.astype(jnp.int32)) * weight
+        for _ in range(self.depth):
+            y = nn.Dense(self.width, dtype=self.dtype)(windows(x, 5, "zero"))
+            x = (x + nn.gelu(nn.LayerNorm(dtype=self.dtype)(y))) * weight
+        count = jnp.maximum(weight.sum(axis=1), 1)  # (B, 1); an empty text has no bytes
+        mean = x.sum(axis=1) / count
+        peak = jnp.where(present, x, jnp.finfo(self.dtype).min).max(axis=1)
+        peak = jnp.where(present.any(axis=1), peak, 0)
+        return nn.Dense(self.features, dtype=self.dtype)(jnp.concatenate([mean, peak], axis=-1))

@@ -1,0 +1,111 @@
+"""All towers of an experiment as pure functions of one dictionary of parameters.
+
+    params = {"location": …, "modality:NAME": …, …, "logit_scale" or "logit_scale:NAME": …}
+
+Every key is a tower with its own optimiser state, so that a method can name what it trains.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from earth_embed.config import Experiment, Pair
+from earth_embed.encoders.location import HarmonicSiren
+from earth_embed.encoders.modality import build
+from earth_embed.keys import named_key
+
+Params = dict[str, Any]
+LOCATION = "location"
+
+
+class Towers:
+    """The location encoder, the modality encoders and the logit scales of one experiment."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        """Builds the modules; nothing is computed.
+
+        Raises:
+            ConfigError: an unknown modality encoder.
+        """
+        dtype = jnp.dtype(experiment.compute_dtype)
+        self.experiment = experiment
+        self.names = tuple(modality.name for modality in experiment.modalities)
+        self._location = HarmonicSiren(experiment.location, dtype)
+        self._modalities = {m.name: m for m in experiment.modalities}
+        features = experiment.location.features
+        self._modules = {m.name: build(m, features, dtype) for m in experiment.modalities}
+
+    def init(self, samples: Mapping[str, jax.typing.ArrayLike | jax.ShapeDtypeStruct]) -> Params:
+        """Initial parameters; a tower's depend on the seed and its own name alone.
+
+        Args:
+            samples: For each modality an array (or its shape and dtype) with one batch's shape.
+        """
+        seed = self.experiment.seed
+        params: Params = {LOCATION: self.init_location()}
+        for name in self.names:
+            example = jnp.zeros((1, *samples[name].shape[1:]), samples[name].dtype)  # type: ignore[union-attr]
+            key = named_key(seed, f"init/{name}")
+            standardised = self._standardise(name, example)
+            params[f"modality:{name}"] = self._modules[name].init(key, standardised)["params"]
+        start = jnp.float32(math.log(1 / self.experiment.logit_scale.temperature))
+        return params | {key: start for key in {self.scale_key(name) for name in self.names}}
+
+    def init_location(self) -> Any:
+        """Initial parameters of the location encoder."""
+        key = named_key(self.experiment.seed, "init/location")
+        return self._location.init(key, jnp.zeros((1, 2), jnp.float32))["params"]
+
+    def trained(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """The towers that a step trains when the modalities `names` are active."""
+        keys = [LOCATION, *(f"modality:{name}" for name in names)]
+        if self.experiment.logit_scale.learnable:
+            keys += sorted({self.scale_key(name) for name in names})
+        return tuple(keys)
+
+    def encode_location(
+        self, params: Params, lonlat: jax.Array, dropout_key: jax.Array | None = None
+    ) -> jax.Array:
+        """Location embeddings (N, D) float32 of (N, 2) degrees; dropout only with a key."""
+        rngs = None if dropout_key is None else {"dropout": dropout_key}
+        variables = {"params": params[LOCATION]}
+        out = self._location.apply(variables, lonlat, train=rngs is not None, rngs=rngs)
+        return jnp.asarray(out)
+
+    def encode_sample(self, params: Params, name: str, sample: jax.Array) -> jax.Array:
+        """Embeddings (B, D) float32 of one modality's samples (B, ...)."""
+        variables = {"params": params[f"modality:{name}"]}
+        out = self._modules[name].apply(variables, self._standardise(name, sample))
+        return jnp.asarray(out).astype(jnp.float32)
+
+    def logit_scale(self, params: Params, name: str) -> jax.Array:
+        """The modality's logit scale exp(s) = 1/τ, a scalar."""
+        return jnp.exp(params[self.scale_key(name)])
+
+    def scale_key(self, name: str) -> str:
+        """The tower that holds the modality's s."""
+        method = self.experiment.method
+        shared = isinstance(method, Pair) or method.temperature == "shared"
+        return "logit_scale" if shared else f"logit_scale:{name}"
+
+    def project(self, tower: str, values: Any) -> Any:
+        """Brings a tower's parameters back into their bounds after an update.
+
+        The clamp acts on s itself: a clamp inside the loss would have no gradient above the bound,
+        and s could never come back.
+        """
+        if tower.startswith("logit_scale"):
+            return jnp.minimum(values, -np.log(self.experiment.logit_scale.min_temperature))
+        return values
+
+    def _standardise(self, name: str, sample: jax.Array) -> jax.Array:
+        modality = self._modalities[name]
+        if modality.encoder == "text":
+            return sample
+        return (sample.astype(jnp.float32) - modality.mean) / modality.std

@@ -1,0 +1,75 @@
+"""MELT, Multimodal Embedding via Location Tying (arXiv 2606.20167).
+
+Every batch holds samples of all modalities, each with the embedding of its own location. One
+asymmetric NT-Xent (sample → location) runs over the joint batch, so that a location also competes
+with the locations of the other modalities: the shared location encoder is all that ties them.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from earth_embed.config import Experiment, Melt
+from earth_embed.data.order import Draw
+from earth_embed.encoders.towers import Params, Towers
+from earth_embed.keys import step_key
+from earth_embed.losses.nt_xent import LOSSES
+from earth_embed.step.state import Batch, Metrics, TrainState, Updater
+
+
+class MeltMethod:
+    """Every batch holds each modality's quota of samples."""
+
+    def __init__(self, towers: Towers) -> None:
+        """Binds the method to an experiment's towers."""
+        settings = towers.experiment.method
+        assert isinstance(settings, Melt)
+        self._towers, self._settings = towers, settings
+        self.sizes = quotas(towers.experiment)
+        # Constants of the joint batch: which modality each row is of, (B,).
+        self._groups = np.repeat(np.arange(len(self.sizes)), list(self.sizes.values()))
+        self._trained = towers.trained(towers.names)
+
+    def draws(self, step: int) -> dict[str, Draw]:
+        """All modalities, every step."""
+        return {name: Draw(step, size) for name, size in self.sizes.items()}
+
+    def step(self, state: TrainState, batch: Batch, update: Updater) -> tuple[TrainState, Metrics]:
+        """One pure training step; see `Method.step`."""
+        return update(state, batch, self._loss, self._trained)
+
+    def _loss(self, params: Params, batch: Batch, step: jax.Array) -> tuple[jax.Array, Metrics]:
+        towers, settings, names = self._towers, self._settings, list(self.sizes)
+        dropout_key = step_key(towers.experiment.seed, "dropout", step)
+        samples = jnp.concatenate(  # (B, D), modality after modality
+            [towers.encode_sample(params, name, batch[name]["sample"]) for name in names]
+        )
+        lonlat = jnp.concatenate([batch[name]["lonlat"] for name in names])  # (B, 2)
+        locations = towers.encode_location(params, lonlat, dropout_key)  # (B, D)
+        scales = jnp.stack([towers.logit_scale(params, name) for name in names])  # (M,)
+        contrast = LOSSES[settings.direction](
+            samples,
+            locations,
+            scales[self._groups],
+            groups=jnp.asarray(self._groups) if settings.negatives == "within" else None,
+        )
+        mean_loss, retrieval = self._by_modality(contrast.loss), self._by_modality(contrast.retrieved)
+        total = contrast.loss.mean() if settings.reduction == "samples" else mean_loss.mean()
+        return total, {"retrieval@1": retrieval, "logit_scale": scales}
+
+    def _by_modality(self, values: jax.Array) -> jax.Array:
+        """The mean of (B,) values over each modality's rows: (M,)."""
+        parts = jnp.split(values, np.cumsum(list(self.sizes.values()))[:-1])
+        return jnp.stack([part.mean() for part in parts])
+
+
+def quotas(experiment: Experiment) -> dict[str, int]:
+    """Each modality's samples in a joint batch: as set, or equal shares of it."""
+    settings = experiment.method
+    assert isinstance(settings, Melt)
+    names = [modality.name for modality in experiment.modalities]
+    share, rest = divmod(experiment.batch_size, len(names))
+    counts = settings.quotas or [share + (i < rest) for i in range(len(names))]
+    return dict(zip(names, counts, strict=True))

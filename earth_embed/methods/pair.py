@@ -1,0 +1,52 @@
+"""Pair: one modality and its locations, as in SatCLIP (arXiv 2311.17179) and GeoCLIP."""
+
+from __future__ import annotations
+
+import jax
+
+from earth_embed.config import Pair
+from earth_embed.config.methods import Direction
+from earth_embed.data.order import Draw
+from earth_embed.encoders.towers import Params, Towers
+from earth_embed.keys import step_key
+from earth_embed.losses.nt_xent import LOSSES
+from earth_embed.step.state import Batch, Loss, Metrics, TrainState, Updater
+
+
+class PairMethod:
+    """Every batch holds samples of the one modality."""
+
+    def __init__(self, towers: Towers) -> None:
+        """Binds the method to an experiment's towers."""
+        settings = towers.experiment.method
+        assert isinstance(settings, Pair)
+        (self._name,) = towers.names
+        self.sizes = {self._name: towers.experiment.batch_size}
+        self._loss = pair_loss(towers, self._name, settings.direction)
+        self._trained = towers.trained(towers.names)
+
+    def draws(self, step: int) -> dict[str, Draw]:
+        """The one modality, every step."""
+        return {self._name: Draw(step, self.sizes[self._name])}
+
+    def step(self, state: TrainState, batch: Batch, update: Updater) -> tuple[TrainState, Metrics]:
+        """One pure training step; see `Method.step`."""
+        return update(state, batch, self._loss, self._trained)
+
+
+def pair_loss(towers: Towers, name: str, direction: Direction) -> Loss:
+    """The mean NT-Xent of one modality's samples against their own batch of locations."""
+
+    def loss(params: Params, batch: Batch, step: jax.Array) -> tuple[jax.Array, Metrics]:
+        examples = batch[name]
+        dropout_key = step_key(towers.experiment.seed, "dropout", step)
+        samples = towers.encode_sample(params, name, examples["sample"])  # (B, D)
+        locations = towers.encode_location(params, examples["lonlat"], dropout_key)  # (B, D)
+        scale = towers.logit_scale(params, name)
+        contrast = LOSSES[direction](samples, locations, scale)
+        return contrast.loss.mean(), {
+            "retrieval@1": contrast.retrieved.mean()[None],
+            "logit_scale": scale[None],
+        }
+
+    return loss

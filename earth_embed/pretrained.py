@@ -1,0 +1,107 @@
+"""A trained location encoder, ready to use: coordinates in, embeddings out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import ArrayLike
+
+from earth_embed.config import Experiment
+from earth_embed.coordinates import check_lonlat
+
+
+class LocationEncoder:
+    """A function from (lon, lat) in degrees to an embedding.
+
+    Attributes:
+        experiment: The experiment that trained it.
+        dim: Dimension D of the embedding.
+    """
+
+    def __init__(self, experiment: Experiment, params: Any, batch_size: int = 8192) -> None:
+        """Wraps the location encoder's parameters.
+
+        Args:
+            experiment: The experiment that they belong to.
+            params: The location encoder's parameters.
+            batch_size: Points computed at once; memory grows with it and nothing else changes.
+        """
+        from earth_embed.encoders.location import HarmonicSiren
+
+        self.experiment = experiment
+        self.dim = experiment.location.features
+        self._params = params
+        self._batch_size = batch_size
+        module = HarmonicSiren(experiment.location)
+        self._apply = jax.jit(lambda params, lonlat: module.apply({"params": params}, lonlat))
+
+    def __call__(self, lon: ArrayLike, lat: ArrayLike | None = None) -> np.ndarray:
+        """Embeds places.
+
+        Args:
+            lon: Longitudes in degrees, (N,) or scalar; or an (N, 2) array of (lon, lat).
+            lat: Latitudes in degrees, the shape of `lon`.
+
+        Returns:
+            (N, D) float32.
+
+        Raises:
+            CoordinateError: a coordinate is missing or out of range.
+        """
+        lonlat = check_lonlat(lon, lat).astype(np.float32)
+        out = np.empty((len(lonlat), self.dim), np.float32)
+        for start in range(0, len(lonlat), self._batch_size):
+            part = lonlat[start : start + self._batch_size]
+            # Short batches are padded to a power of two: few shapes, so few compilations.
+            size = min(self._batch_size, 1 << (len(part) - 1).bit_length())
+            padded = np.pad(part, ((0, size - len(part)), (0, 0)))
+            out[start : start + len(part)] = self._apply(self._params, padded)[: len(part)]
+        return out
+
+    def __repr__(self) -> str:
+        name, degree = self.experiment.name, self.experiment.location.degree
+        return f"LocationEncoder({name!r}, dim={self.dim}, degree={degree})"
+
+
+def load(run: str | Path, which: str = "last") -> LocationEncoder:
+    """Loads the location encoder of a run, on whatever device there is.
+
+    Args:
+        run: The run's directory.
+        which: "last", or "best" by validation retrieval@1. Retrieval rewards telling places apart,
+            which is not what transfers best, so the last is the default.
+
+    Raises:
+        RunError: no run there.
+        CheckpointError: no checkpoint, or a corrupt one.
+        ValueError: `which` is neither.
+    """
+    from earth_embed.training.checkpoint import Checkpointer
+    from earth_embed.training.run_dir import read_experiment
+
+    if which not in ("last", "best"):
+        raise ValueError(f'which = {which!r}: expected "last" or "best"')
+    experiment = read_experiment(Path(run))
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    like = jax.tree.map(
+        lambda p: jax.ShapeDtypeStruct(p.shape, p.dtype, sharding=device),
+        jax.eval_shape(lambda: _initial(experiment)),
+    )
+    return LocationEncoder(experiment, Checkpointer(Path(run)).restore_location(like, which))
+
+
+def untrained(run: str | Path) -> LocationEncoder:
+    """The same encoder before training: the parameters that the run started from."""
+    from earth_embed.training.run_dir import read_experiment
+
+    experiment = read_experiment(Path(run))
+    return LocationEncoder(experiment, _initial(experiment))
+
+
+def _initial(experiment: Experiment) -> Any:
+    from earth_embed.encoders.towers import Towers
+
+    return Towers(experiment).init_location()

@@ -1,0 +1,99 @@
+"""The training state and its one update: AdamW, a separate optimiser for every tower.
+
+Separate optimisers are what lets SALT leave an idle tower alone. One optimiser over all parameters
+would see zero gradients, not absent ones, and its momentum and weight decay would still move it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from earth_embed.config import Experiment
+from earth_embed.encoders.towers import Params, Towers
+
+Batch = dict[str, Any]
+Metrics = dict[str, jax.Array]
+Loss = Callable[[Params, Batch, jax.Array], tuple[jax.Array, Metrics]]
+"""(trained parameters, batch, step) → (loss, metrics)"""
+
+
+@flax.struct.dataclass
+class TrainState:
+    """Everything that a step changes, and all that resuming needs.
+
+    Attributes:
+        step: Steps taken, int32 scalar.
+        params: Parameters by tower.
+        moments: Optimiser state by tower.
+    """
+
+    step: jax.Array
+    params: Params
+    moments: dict[str, Any]
+
+
+class Updater:
+    """Takes the gradient of a loss in the trained towers and updates those, and nothing else."""
+
+    def __init__(self, towers: Towers) -> None:
+        """Builds the optimiser; nothing is computed."""
+        settings = towers.experiment.optimizer
+        self.towers = towers
+        self._transform = optax.chain(
+            optax.scale_by_adam(),
+            optax.add_decayed_weights(settings.weight_decay, mask=_matrices),
+        )
+        self._learning_rate = learning_rate_schedule(towers.experiment)
+
+    def init(self, samples: Any) -> TrainState:
+        """The state before the first step; `samples` as in `Towers.init`."""
+        params = self.towers.init(samples)
+        moments = {tower: self._transform.init(values) for tower, values in params.items()}
+        return TrainState(jnp.int32(0), params, moments)
+
+    def __call__(
+        self, state: TrainState, batch: Batch, loss: Loss, trained: tuple[str, ...]
+    ) -> tuple[TrainState, Metrics]:
+        """One step: gradient, AdamW, projection, for the towers named in `trained` alone.
+
+        The other towers' parameters and moments are handed through, the same to the last bit. The
+        learning rate follows the run's step, not the tower's own count of updates.
+        """
+
+        def objective(active: Params) -> tuple[jax.Array, Metrics]:
+            return loss(state.params | active, batch, state.step)
+
+        active = {tower: state.params[tower] for tower in trained}
+        (value, metrics), gradients = jax.value_and_grad(objective, has_aux=True)(active)
+        rate = self._learning_rate(state.step)
+        params, moments = dict(state.params), dict(state.moments)
+        for tower in trained:
+            direction, moments[tower] = self._transform.update(
+                gradients[tower], state.moments[tower], params[tower]
+            )
+            moved = jax.tree.map(lambda p, d: p - rate * d, params[tower], direction)
+            params[tower] = self.towers.project(tower, moved)
+        return TrainState(state.step + 1, params, moments), {"loss": value, **metrics}
+
+
+def learning_rate_schedule(experiment: Experiment) -> optax.Schedule:
+    """Linear warm-up, then cosine decay over the rest of the run."""
+    settings = experiment.optimizer
+    return optax.warmup_cosine_decay_schedule(
+        init_value=settings.learning_rate if settings.warmup_steps == 0 else 0.0,
+        peak_value=settings.learning_rate,
+        warmup_steps=settings.warmup_steps,
+        decay_steps=max(experiment.steps, settings.warmup_steps + 1),
+        end_value=settings.learning_rate * settings.final_fraction,
+    )
+
+
+def _matrices(params: Any) -> Any:
+    """Weight decay acts on matrices and kernels, not on vectors, biases, norms or scales."""
+    return jax.tree.map(lambda p: p.ndim > 1, params)

@@ -1,0 +1,178 @@
+"""The training loop, top to bottom."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import FrameType
+
+import jax
+import numpy as np
+
+from earth_embed.config import Experiment
+from earth_embed.data.open import Splits
+from earth_embed.data.pipeline import Batches
+from earth_embed.encoders.towers import Towers
+from earth_embed.errors import EarthEmbedError
+from earth_embed.methods import build_method
+from earth_embed.step.parallel import (
+    check_divisible,
+    compile_step,
+    data_mesh,
+    init_sharded,
+    replicated,
+)
+from earth_embed.step.state import TrainState, Updater
+from earth_embed.training.checkpoint import Checkpointer
+from earth_embed.training.feed import example_shapes, feed
+from earth_embed.training.records import Records, draw_curves
+from earth_embed.training.run_dir import open_run
+from earth_embed.training.validation import Validation
+
+
+class Interrupted(EarthEmbedError):
+    """Training was asked to stop (Ctrl-C or SIGTERM) and saved its state first."""
+
+
+def train(experiment: Experiment, run_dir: Path, sources: Mapping[str, Splits]) -> TrainState:
+    """Trains an experiment, from the start or from the run's last checkpoint.
+
+    A run killed at any moment and started again computes the same numbers as one that was not:
+    which examples a step sees, and every random stream, are functions of (seed, step).
+
+    Args:
+        experiment: What to train.
+        run_dir: The run's directory; see `run_dir.py`.
+        sources: The examples of each modality, to train on and held out.
+
+    Returns:
+        The state after the last step.
+
+    Raises:
+        ConfigError: the settings do not fit the devices.
+        DataError: fewer examples than one batch.
+        RunError: the directory holds another run or cannot be written.
+        Interrupted: a signal asked to stop; the state is saved.
+    """
+    # Everything that can be wrong is found out before the run's directory is touched.
+    mesh = data_mesh()
+    towers = Towers(experiment)
+    training = {name: sources[name].train for name in towers.names}
+    held_out = {name: sources[name].validation for name in towers.names}
+    method = build_method(towers, {name: len(source) for name, source in training.items()})
+    check_divisible(method.sizes, mesh)
+    batches = Batches(
+        training, experiment.input, experiment.seed, jax.process_index(), jax.process_count()
+    )
+    open_run(run_dir, experiment)
+
+    # The state is born where it lives: restored if the run has a checkpoint, else initialised.
+    update = Updater(towers)
+    init = partial(update.init, example_shapes(training))
+    checkpoints = Checkpointer(run_dir, experiment.checkpoints.keep)
+    if checkpoints.latest_step() is None:
+        state = init_sharded(init, mesh)
+    else:
+        shapes = jax.eval_shape(init)
+        like = jax.tree.map(
+            lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=replicated(mesh)), shapes
+        )
+        state = checkpoints.restore_state(like)
+    start = int(state.step)
+
+    step = compile_step(partial(method.step, update=update), mesh)
+    validate = Validation(towers, held_out, experiment.checkpoints.validation_examples, mesh)
+    records = Records(run_dir, start, experiment.steps)
+    clock = Clock(start)
+    settings = experiment.checkpoints
+
+    with stop_on_signal() as stop:
+        for fed in feed(method, batches, mesh, start, experiment.steps):
+            state, metrics = step(state, fed.batch)
+            done = int(clock.tick())
+            last = done == experiment.steps or bool(stop)
+            # The order below is part of the contract: metrics, validation, checkpoint, and only
+            # then (on the generator's next turn) the next batch.
+            if done % settings.log_every == 0 or last:
+                values = by_modality(jax.device_get(metrics), fed.names)
+                records.write(done, values | {"steps_per_second": clock.rate()})
+            if done % settings.validate_every == 0 or done % settings.save_every == 0 or last:
+                scores = validate(state.params)
+                records.write(done, scores)
+                if done % settings.save_every == 0 or last:
+                    checkpoints.save(state, scores["validation_retrieval@1"])
+            records.advance()
+            if stop:
+                break
+    checkpoints.close()
+    records.close()
+    draw_curves(run_dir)
+    if stop and int(state.step) < experiment.steps:
+        raise Interrupted(
+            f"stopped at step {int(state.step)} of {experiment.steps}; the state is saved in "
+            f"{run_dir}: the same command resumes it"
+        )
+    return state
+
+
+def by_modality(metrics: Mapping[str, np.ndarray], names: tuple[str, ...]) -> dict[str, float]:
+    """Names a step's metrics: those with one value a modality become METRIC/NAME."""
+    named = {}
+    for metric, value in metrics.items():
+        if value.ndim == 0:
+            named[metric] = float(value)
+        else:
+            pairs = zip(names, value, strict=True)
+            named |= {f"{metric}/{name}": float(each) for name, each in pairs}
+    return named
+
+
+class Clock:
+    """Counts steps and the rate since the last question."""
+
+    def __init__(self, start: int) -> None:
+        """Starts at a step."""
+        self._step = self._asked = start
+        self._since = time.perf_counter()
+
+    def tick(self) -> int:
+        """One more step; returns their number."""
+        self._step += 1
+        return self._step
+
+    def rate(self) -> float:
+        """Steps per second since the last call."""
+        now = time.perf_counter()
+        rate = (self._step - self._asked) / max(now - self._since, 1e-9)
+        self._asked, self._since = self._step, now
+        return rate
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM fill the list that is yielded, instead of tearing a step apart.
+
+    A second signal acts as usual. Only the main thread may set handlers; elsewhere nothing changes.
+    """
+    received: list[int] = []
+    previous = {}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        signal.signal(number, previous[number])
+
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            previous[number] = signal.getsignal(number)
+            signal.signal(number, note)
+    except ValueError:
+        previous.clear()
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,114 @@
+"""A run's metrics: JSON lines, TensorBoard, a progress bar and a figure of the curves."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from earth_embed.errors import RunError
+from earth_embed.training.run_dir import write_text
+
+METRICS_FILE = "metrics.jsonl"
+
+
+class Records:
+    """Writes a run's metrics; a resumed run carries on where its checkpoint stands."""
+
+    def __init__(self, run_dir: Path, start: int, steps: int) -> None:
+        """Drops what was recorded after the checkpoint, and opens the rest for more.
+
+        Args:
+            run_dir: The run.
+            start: Steps taken before.
+            steps: Steps of the whole run.
+        """
+        self._path = run_dir / METRICS_FILE
+        kept = [line for line in read_metrics(run_dir) if line["step"] <= start]
+        write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
+        self._tensorboard = _tensorboard(run_dir, start)
+        self._bar = tqdm(initial=start, total=steps, unit="step", dynamic_ncols=True, desc="train")
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Records one step's metrics and shows the loss and retrieval in the progress bar.
+
+        Raises:
+            RunError: the disk is full or cannot be written.
+        """
+        try:
+            with self._path.open("a") as file:
+                file.write(json.dumps({"step": step, **values}) + "\n")
+            if self._tensorboard is not None:
+                for name, value in values.items():
+                    self._tensorboard.add_scalar(name, value, step)
+        except OSError as error:
+            raise RunError(f"cannot write {self._path}: {error.strerror}") from error
+        shown = {k: f"{v:.3f}" for k, v in values.items() if k == "loss" or k.startswith("retr")}
+        if shown:
+            self._bar.set_postfix(shown, refresh=False)
+
+    def advance(self) -> None:
+        """Counts one step in the progress bar, which shows steps/s and the time left."""
+        self._bar.update()
+
+    def close(self) -> None:
+        """Flushes everything."""
+        self._bar.close()
+        if self._tensorboard is not None:
+            self._tensorboard.close()
+
+
+def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
+    """The recorded lines; a last line cut short by a crash is left out."""
+    path = run_dir / METRICS_FILE
+    if not path.exists():
+        return []
+    lines = []
+    for line in path.read_text().splitlines():
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return lines
+
+
+def draw_curves(run_dir: Path) -> Path | None:
+    """Draws training.png: loss, retrieval@1 and temperature by step; None without matplotlib."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return None
+    lines = read_metrics(run_dir)
+    names = sorted({name for line in lines for name in line} - {"step", "steps_per_second"})
+    panels = {
+        "loss": [n for n in names if "loss" in n],
+        "retrieval@1": [n for n in names if "retrieval@1" in n],
+        "logit scale 1/τ": [n for n in names if n.startswith("logit_scale")],
+    }
+    figure = Figure(figsize=(13, 3.8), layout="constrained")
+    for axes, (title, shown) in zip(figure.subplots(1, 3), panels.items(), strict=True):
+        for name in shown:
+            points = [(line["step"], line[name]) for line in lines if name in line]
+            style = "--" if name.startswith("validation") else "-"
+            axes.plot(*zip(*points, strict=True), style, lw=1.2, label=name)
+        axes.set(title=title, xlabel="step")
+        if shown:
+            axes.legend(fontsize=7, frameon=False)
+        axes.grid(alpha=0.3)
+    path = run_dir / "training.png"
+    temporary = path.with_suffix(".tmp.png")
+    figure.savefig(temporary, dpi=120)
+    os.replace(temporary, path)
+    return path
+
+
+def _tensorboard(run_dir: Path, start: int) -> Any:
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:  # an optional view of the same numbers
+        return None
+    return SummaryWriter(str(run_dir / "tensorboard"), purge_step=start + 1)

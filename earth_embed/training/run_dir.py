@@ -1,0 +1,90 @@
+"""The directory of a run: its configuration, written once and never changed.
+
+    run.json          the resolved experiment and the versions of the packages that ran it
+    checkpoints/      the last and the best, by step
+    metrics.jsonl     one line a log step
+    tensorboard/      the same for TensorBoard
+    training.png      the training curves
+    evaluation/       written by `earth-embed evaluate`
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from importlib import metadata
+from pathlib import Path
+
+from earth_embed.config import Experiment
+from earth_embed.config.files import differences, from_json, to_json
+from earth_embed.errors import ConfigError, RunError
+
+RUN_FILE = "run.json"
+PACKAGES = ("earth-embed", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+def open_run(run_dir: Path, experiment: Experiment) -> None:
+    """Creates a run's directory, or checks that it holds a run of the same experiment.
+
+    Raises:
+        RunError: the directory holds something else or a run with other settings (all of which
+            are named), or cannot be written.
+    """
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        is_new = not any(run_dir.iterdir())
+    except OSError as error:
+        raise RunError(f"cannot write the run directory {run_dir}: {error.strerror}") from error
+    if is_new:
+        versions = {package: _version(package) for package in PACKAGES}
+        record = {"experiment": to_json(experiment), "versions": versions}
+        write_text(run_dir / RUN_FILE, json.dumps(record, indent=2) + "\n")
+        return
+    changed = differences(read_experiment(run_dir), experiment)
+    if changed:
+        raise RunError(
+            f"{run_dir} holds a run with other settings; take another --run-dir, or the same "
+            "settings to resume it. Settings that differ (run → asked for):\n  "
+            + "\n  ".join(changed)
+        )
+    if not os.access(run_dir, os.W_OK):
+        raise RunError(f"cannot write the run directory {run_dir}: Permission denied")
+
+
+def read_experiment(run_dir: Path) -> Experiment:
+    """The experiment of a run.
+
+    Raises:
+        RunError: no such directory, or no run in it, or one that cannot be read.
+    """
+    path = run_dir / RUN_FILE
+    if not run_dir.is_dir():
+        raise RunError(f"no run directory {str(run_dir)!r}")
+    if not path.is_file():
+        raise RunError(f"{run_dir} holds no run: expected a file {RUN_FILE}")
+    try:
+        return from_json(json.loads(path.read_text())["experiment"])
+    except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
+        raise RunError(f"{path} cannot be read as a run: {error}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a whole file or nothing: to a temporary name beside it, then renamed.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text)
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise RunError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
