@@ -9,7 +9,7 @@ import sys
 import types
 import typing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from earth_embed.config.experiment import Experiment
 from earth_embed.errors import ConfigError
@@ -86,7 +86,8 @@ def _build(kind: Any, values: Any, where: str) -> Any:
         if unknown:
             raise ConfigError(f"{where} has no field {unknown}; it has {sorted(hints)}")
         try:
-            return kind(**{k: _build(hints[k], v, f"{where}.{k}") for k, v in values.items()})
+            fields = {k: _build(hints[k], v, f"{where}.{k}") for k, v in values.items()}
+            return cast(Any, kind)(**fields)
         except TypeError as error:
             raise ConfigError(f"{where}: {error}") from error
     if typing.get_origin(kind) is tuple:

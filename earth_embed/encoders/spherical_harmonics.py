@@ -51,9 +51,9 @@ def spherical_harmonics(lonlat: jax.Array, degree: int) -> jax.Array:
 
 def degree_and_order(degree: int) -> tuple[np.ndarray, np.ndarray]:
     """The degree l and order m of each of the `degree`² columns, in order."""
-    l_index = np.concatenate([np.full(2 * l + 1, l) for l in range(degree)])
-    m_index = np.concatenate([np.arange(-l, l + 1) for l in range(degree)])
-    return l_index, m_index
+    column = np.arange(degree**2)
+    l_index = np.floor(np.sqrt(column)).astype(np.int64)
+    return l_index, column - l_index * (l_index + 1)
 
 
 def _legendre(sin_lat: jax.Array, cos_lat: jax.Array, degree: int) -> jax.Array:
@@ -78,13 +78,13 @@ def _legendre(sin_lat: jax.Array, cos_lat: jax.Array, degree: int) -> jax.Array:
 
 def _coefficients(
     degree: int, dtype: jax.typing.DTypeLike
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """a_lm, b_lm (zero where m ≥ l) and the diagonal factor (zero where m ≠ l), for l = 1 … L−1."""
-    l = np.arange(1, degree, dtype=np.float64)[:, None]
+    ell = np.arange(1, degree, dtype=np.float64)[:, None]
     m = np.arange(degree, dtype=np.float64)[None, :]
-    below = m < l
-    a = np.sqrt(np.where(below, (4 * l**2 - 1) / np.where(below, l**2 - m**2, 1), 0))
-    inner = np.where(m < l - 1, (l - 1) ** 2 - m**2, 0)
-    b = np.sqrt(inner / np.abs(4 * (l - 1) ** 2 - 1))
-    diagonal = np.where(m == l, np.sqrt((2 * l + 1) / (2 * l)), 0)
-    return a.astype(dtype), b.astype(dtype), diagonal.astype(dtype)
+    below = m < ell
+    a = np.sqrt(np.where(below, (4 * ell**2 - 1) / np.where(below, ell**2 - m**2, 1), 0))
+    inner = np.where(m < ell - 1, (ell - 1) ** 2 - m**2, 0)
+    b = np.sqrt(inner / np.abs(4 * (ell - 1) ** 2 - 1))
+    diagonal = np.where(m == ell, np.sqrt((2 * ell + 1) / (2 * ell)), 0)
+    return jnp.asarray(a, dtype), jnp.asarray(b, dtype), jnp.asarray(diagonal, dtype)

@@ -55,7 +55,7 @@ class Towers:
             standardised = self._standardise(name, example)
             params[f"modality:{name}"] = self._modules[name].init(key, standardised)["params"]
         start = jnp.float32(math.log(1 / self.experiment.logit_scale.temperature))
-        return params | {key: start for key in {self.scale_key(name) for name in self.names}}
+        return params | dict.fromkeys({self.scale_key(name) for name in self.names}, start)
 
     def init_location(self) -> Any:
         """Initial parameters of the location encoder."""

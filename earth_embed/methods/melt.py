@@ -55,7 +55,10 @@ class MeltMethod:
             scales[self._groups],
             groups=jnp.asarray(self._groups) if settings.negatives == "within" else None,
         )
-        mean_loss, retrieval = self._by_modality(contrast.loss), self._by_modality(contrast.retrieved)
+        mean_loss, retrieval = (
+            self._by_modality(contrast.loss),
+            self._by_modality(contrast.retrieved),
+        )
         total = contrast.loss.mean() if settings.reduction == "samples" else mean_loss.mean()
         return total, {"retrieval@1": retrieval, "logit_scale": scales}
 

@@ -35,7 +35,7 @@ class SaltMethod:
         assert isinstance(settings, Salt)
         size = towers.experiment.batch_size
         self._names, self._seed = towers.names, towers.experiment.seed
-        self.sizes = {name: size for name in towers.names}
+        self.sizes = dict.fromkeys(towers.names, size)
         self._shuffled = settings.order == "shuffled"
         self._phases = {
             name: settings.phase_epochs * steps_per_epoch(counts[name], size)
@@ -60,9 +60,7 @@ class SaltMethod:
 
     def step(self, state: TrainState, batch: Batch, update: Updater) -> tuple[TrainState, Metrics]:
         """One pure training step; see `Method.step`. `batch["active"]` indexes the modalities."""
-        branches = [
-            partial(update, loss=loss, trained=trained) for loss, trained in self._branches
-        ]
+        branches = [partial(update, loss=loss, trained=trained) for loss, trained in self._branches]
         if len(branches) == 2:
             first, second = branches
             return jax.lax.cond(batch["active"] == 0, first, second, state, batch)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import jax
 import numpy as np
@@ -159,11 +160,11 @@ def stop_on_signal() -> Iterator[list[int]]:
     A second signal acts as usual. Only the main thread may set handlers; elsewhere nothing changes.
     """
     received: list[int] = []
-    previous = {}
+    previous: dict[signal.Signals, Any] = {}
 
     def note(number: int, frame: FrameType | None) -> None:
         received.append(number)
-        signal.signal(number, previous[number])
+        signal.signal(number, previous[signal.Signals(number)])
 
     try:
         for number in (signal.SIGINT, signal.SIGTERM):

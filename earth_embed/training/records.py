@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from earth_embed.errors import RunError
-from earth_embed.training.run_dir import write_text
+from earth_embed.files import atomic_output, write_text
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -100,9 +99,8 @@ def draw_curves(run_dir: Path) -> Path | None:
             axes.legend(fontsize=7, frameon=False)
         axes.grid(alpha=0.3)
     path = run_dir / "training.png"
-    temporary = path.with_suffix(".tmp.png")
-    figure.savefig(temporary, dpi=120)
-    os.replace(temporary, path)
+    with atomic_output(path) as temporary:
+        figure.savefig(temporary, dpi=120)
     return path
 
 

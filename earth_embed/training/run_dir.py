@@ -1,11 +1,11 @@
 """The directory of a run: its configuration, written once and never changed.
 
-    run.json          the resolved experiment and the versions of the packages that ran it
-    checkpoints/      the last and the best, by step
-    metrics.jsonl     one line a log step
-    tensorboard/      the same for TensorBoard
-    training.png      the training curves
-    evaluation/       written by `earth-embed evaluate`
+run.json          the resolved experiment and the versions of the packages that ran it
+checkpoints/      the last and the best, by step
+metrics.jsonl     one line a log step
+tensorboard/      the same for TensorBoard
+training.png      the training curves
+evaluation/       written by `earth-embed evaluate`
 """
 
 from __future__ import annotations
@@ -18,27 +18,26 @@ from pathlib import Path
 from earth_embed.config import Experiment
 from earth_embed.config.files import differences, from_json, to_json
 from earth_embed.errors import ConfigError, RunError
+from earth_embed.files import write_text
 
 RUN_FILE = "run.json"
 PACKAGES = ("earth-embed", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
-def open_run(run_dir: Path, experiment: Experiment) -> None:
-    """Creates a run's directory, or checks that it holds a run of the same experiment.
+def check_run(run_dir: Path, experiment: Experiment) -> None:
+    """Checks that a directory is new or empty, or holds a run of the same experiment.
 
     Raises:
-        RunError: the directory holds something else or a run with other settings (all of which
-            are named), or cannot be written.
+        RunError: it holds something else, or a run with other settings (all of them are named), or
+            cannot be written.
     """
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        is_new = not any(run_dir.iterdir())
-    except OSError as error:
-        raise RunError(f"cannot write the run directory {run_dir}: {error.strerror}") from error
-    if is_new:
-        versions = {package: _version(package) for package in PACKAGES}
-        record = {"experiment": to_json(experiment), "versions": versions}
-        write_text(run_dir / RUN_FILE, json.dumps(record, indent=2) + "\n")
+    if not run_dir.exists():
+        return
+    if not run_dir.is_dir():
+        raise RunError(f"the run directory {run_dir} is a file")
+    if not os.access(run_dir, os.W_OK | os.X_OK):
+        raise RunError(f"cannot write the run directory {run_dir}: Permission denied")
+    if not any(run_dir.iterdir()):
         return
     changed = differences(read_experiment(run_dir), experiment)
     if changed:
@@ -47,8 +46,24 @@ def open_run(run_dir: Path, experiment: Experiment) -> None:
             "settings to resume it. Settings that differ (run → asked for):\n  "
             + "\n  ".join(changed)
         )
-    if not os.access(run_dir, os.W_OK):
-        raise RunError(f"cannot write the run directory {run_dir}: Permission denied")
+
+
+def open_run(run_dir: Path, experiment: Experiment) -> None:
+    """Creates a run's directory, or checks that it holds a run of the same experiment.
+
+    Raises:
+        RunError: as in `check_run`.
+    """
+    check_run(run_dir, experiment)
+    if (run_dir / RUN_FILE).exists():
+        return
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot make the run directory {run_dir}: {error.strerror}") from error
+    versions = {package: _version(package) for package in PACKAGES}
+    record = {"experiment": to_json(experiment), "versions": versions}
+    write_text(run_dir / RUN_FILE, json.dumps(record, indent=2) + "\n")
 
 
 def read_experiment(run_dir: Path) -> Experiment:
@@ -66,21 +81,6 @@ def read_experiment(run_dir: Path) -> Experiment:
         return from_json(json.loads(path.read_text())["experiment"])
     except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
         raise RunError(f"{path} cannot be read as a run: {error}") from error
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a whole file or nothing: to a temporary name beside it, then renamed.
-
-    Raises:
-        RunError: the file cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text)
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise RunError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _version(package: str) -> str:

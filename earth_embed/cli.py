@@ -1,0 +1,211 @@
+"""The command `earth-embed`: train, evaluate, embed, map."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from earth_embed.config import Experiment
+from earth_embed.config.files import load_experiment
+from earth_embed.errors import ConfigError, EarthEmbedError
+
+USAGE = """usage: earth-embed COMMAND ...
+
+  train EXPERIMENT.py   train the experiment that a Python file defines, or resume its run
+  evaluate RUN          score a run beside its baselines
+  embed RUN TABLE       add embeddings to a table of places
+  map RUN               draw the embeddings of the whole Earth
+
+earth-embed COMMAND --help explains a command's options."""
+
+USER_ERROR, INTERRUPTED = 2, 130
+"""Exit status after a user's mistake, and after a signal that training obeyed."""
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where a training run reads and writes."""
+
+    run_dir: Path | None = None
+    """Directory of the run (default: runs/NAME). A run that is there already is resumed."""
+    data_dir: Path | None = None
+    """Directory of TFDS data sets (default: TFDS_DATA_DIR, else TFDS's own)."""
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Scores a run beside its baselines; writes results.json and report.html into the run."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Directory of the run."""
+    also: tuple[Path, ...] = ()
+    """Further runs, as rows of the same tables."""
+    split: Literal["test", "validation"] = "test"
+    """Labels to score on: "validation" to choose settings, "test" to publish."""
+    which: Literal["last", "best"] = "last"
+    """Checkpoint: the last, or the best by validation retrieval@1."""
+    labels: Literal["full", "tiny"] = "full"
+    """Label set: about 20,000 places, or about 1,500 for a quick look."""
+    data_dir: Path | None = None
+    """Directory of TFDS data sets (default: TFDS_DATA_DIR, else TFDS's own)."""
+
+
+@dataclass(frozen=True)
+class Embed:
+    """Writes the rows of a table together with the embeddings of their places."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Directory of the run."""
+    table: Annotated[Path, tyro.conf.Positional]
+    """CSV, Parquet or GeoParquet with columns lon and lat in degrees, or a point geometry."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """CSV or Parquet to write."""
+    which: Literal["last", "best"] = "last"
+    """Checkpoint: the last, or the best by validation retrieval@1."""
+
+
+@dataclass(frozen=True)
+class Map:
+    """Draws the embeddings of the whole Earth: three principal components as red, green, blue."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Directory of the run."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """PNG or GeoTIFF to write."""
+    resolution: float = 0.5
+    """Degrees per pixel."""
+    coastlines: bool = True
+    """Draw coastlines (PNG only)."""
+    land_only: bool = False
+    """Leave the ocean blank."""
+    which: Literal["last", "best"] = "last"
+    """Checkpoint: the last, or the best by validation retrieval@1."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command; a user's mistake ends in one message and status 2, without a traceback."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    commands: dict[str, Callable[[list[str]], None]] = {
+        "train": _train,
+        "evaluate": _evaluate,
+        "embed": _embed,
+        "map": _map,
+    }
+    name = arguments[0] if arguments else "--help"
+    if name in ("--help", "-h"):
+        print(USAGE)
+        return
+    try:
+        if name == "--version":
+            from earth_embed import __version__
+
+            print(__version__)
+        elif name in commands:
+            commands[name](arguments[1:])
+        else:
+            raise EarthEmbedError(f"no command {name!r}; expected one of {', '.join(commands)}")
+    except EarthEmbedError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(INTERRUPTED if type(error).__name__ == "Interrupted" else USER_ERROR)
+
+
+def parse_train(arguments: list[str]) -> tuple[Experiment, Where]:
+    """Reads `train`'s arguments: the file's experiment with every override, and the places."""
+    if not arguments or arguments[0].startswith("-"):
+        example = "earth-embed train experiments/quickstart.py --steps 100"
+        if set(arguments) & {"-h", "--help"}:
+            print(
+                "usage: earth-embed train EXPERIMENT.py [--run-dir DIR] [--data-dir DIR] "
+                "[--FIELD VALUE ...]\n\nTrains the `experiment` that the file defines; any of its "
+                f"fields can be set, such as\n\n    {example}\n\n"
+                "earth-embed train EXPERIMENT.py --help explains every field."
+            )
+            sys.exit(0)
+        raise ConfigError(f"train expects an experiment file first, such as: {example}")
+    path, overrides = arguments[0], arguments[1:]
+    experiment = load_experiment(path)
+    settings = dataclasses.make_dataclass(
+        "Train",
+        [
+            ("where", tyro.conf.OmitArgPrefixes[Where], field(default_factory=Where)),
+            ("experiment", tyro.conf.OmitArgPrefixes[Experiment], field(default=experiment)),
+        ],
+        frozen=True,
+    )
+    parsed: Any = _parse(settings, overrides, f"earth-embed train {path}")
+    return parsed.experiment, parsed.where
+
+
+def _train(arguments: list[str]) -> None:
+    experiment, where = parse_train(arguments)
+    run_dir = where.run_dir or Path("runs") / experiment.name
+    # Imported late: --help and a typing mistake should not wait for JAX.
+    from earth_embed.data.open import open_sources
+    from earth_embed.encoders.towers import Towers
+    from earth_embed.training.loop import train
+    from earth_embed.training.run_dir import check_run
+
+    Towers(experiment)  # an unknown encoder or a foreign directory is said before any data is read
+    check_run(run_dir, experiment)
+    train(experiment, run_dir, open_sources(experiment, where.data_dir))
+    print(f"trained {run_dir}; next: earth-embed evaluate {run_dir}")
+
+
+def _evaluate(arguments: list[str]) -> None:
+    from earth_embed.evaluation.run import evaluate_run
+    from earth_embed.evaluation.settings import Settings
+
+    parser = dataclasses.make_dataclass(
+        "Evaluation",
+        [
+            ("command", tyro.conf.OmitArgPrefixes[Evaluate]),
+            ("settings", tyro.conf.OmitArgPrefixes[Settings], field(default_factory=Settings)),
+        ],
+        frozen=True,
+    )
+    parsed: Any = _parse(parser, arguments, "earth-embed evaluate")
+    options = parsed.command
+    evaluate_run(
+        options.run,
+        split=options.split,
+        which=options.which,
+        data_dir=options.data_dir,
+        label_config=options.labels,
+        settings=parsed.settings,
+        extra_runs=options.also,
+    )
+
+
+def _embed(arguments: list[str]) -> None:
+    options: Embed = _parse(Embed, arguments, "earth-embed embed")
+    from earth_embed.pretrained import load
+    from earth_embed.serving.embed import embed_table
+
+    rows = embed_table(load(options.run, options.which), options.table, options.output)
+    print(f"wrote {rows} rows to {options.output}")
+
+
+def _map(arguments: list[str]) -> None:
+    options: Map = _parse(Map, arguments, "earth-embed map")
+    from earth_embed.pretrained import load
+    from earth_embed.serving.map import embedding_map
+
+    embedding_map(
+        load(options.run, options.which),
+        options.output,
+        resolution=options.resolution,
+        coastlines=options.coastlines,
+        land_only=options.land_only,
+    )
+    print(f"wrote {options.output}")
+
+
+def _parse(kind: Any, arguments: list[str], program: str) -> Any:
+    """Parses with tyro; it prints its own messages and exits with status 2."""
+    return tyro.cli(kind, args=arguments, prog=program, config=(tyro.conf.AvoidSubcommands,))

@@ -1,0 +1,77 @@
+"""What the data sets of this package have in common: sizes, coordinates, splits and metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from earth_embed.data.datasets.places import is_validation
+
+SEED = 0
+"""Seed of every draw; another one would be another version of the data sets."""
+
+Columns = dict[str, Any]
+"""One sequence of N values for each feature, "lon" and "lat" (degrees) among them."""
+
+
+class PlacesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
+    """A TFDS builder of samples at places; a subclass says which features and how to make them.
+
+    Attributes:
+        COUNTS: Examples asked for, by configuration ("land_labels" drops a few).
+        ABOUT: The arguments `description`, `homepage` and `citation` of tfds.core.DatasetInfo.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
+    BUILDER_CONFIGS: ClassVar = [
+        tfds.core.BuilderConfig(name="full", description="For training and evaluation."),
+        tfds.core.BuilderConfig(name="tiny", description="The first 1,500 places, for tests."),
+    ]
+    COUNTS: ClassVar[dict[str, int]]
+    ABOUT: ClassVar[dict[str, str]]
+
+    def sample_features(self) -> dict[str, Any]:
+        """The TFDS features beside lon and lat."""
+        raise NotImplementedError
+
+    def make(self, count: int) -> Columns:
+        """Makes about `count` examples, as columns."""
+        raise NotImplementedError
+
+    def splits_of(self, lonlat: np.ndarray) -> dict[str, np.ndarray]:
+        """For each split, which of the (N, 2) places belong to it."""
+        held_out = is_validation(lonlat)
+        return {"train": ~held_out, "validation": held_out}
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        coordinates = {
+            "lon": tfds.features.Scalar(np.float32, doc="Longitude in degrees, WGS84."),
+            "lat": tfds.features.Scalar(np.float32, doc="Latitude in degrees, WGS84."),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self,
+            features=tfds.features.FeaturesDict({**coordinates, **self.sample_features()}),
+            supervised_keys=None,
+            **self.ABOUT,
+        )
+
+    def _split_generators(
+        self, dl_manager: tfds.download.DownloadManager
+    ) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
+        del dl_manager  # The data come with packages.
+        columns = self.make(self.COUNTS[self.builder_config.name])
+        members = self.splits_of(np.stack([columns["lon"], columns["lat"]], axis=1))
+        return {
+            split: self._generate_examples(columns, np.flatnonzero(chosen))
+            for split, chosen in members.items()
+        }
+
+    def _generate_examples(
+        self, columns: Columns, rows: np.ndarray
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        for row in rows.tolist():
+            yield row, {name: values[row] for name, values in columns.items()}

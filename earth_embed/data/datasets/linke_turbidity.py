@@ -1,0 +1,74 @@
+"""Data set "linke_turbidity": how hazy the sky is in each month."""
+
+from __future__ import annotations
+
+import importlib.resources
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from earth_embed.data.datasets.builder import SEED, Columns, PlacesBuilder
+from earth_embed.data.datasets.places import draw_on_land
+from earth_embed.data.datasets.rasters import nearest
+
+
+class LinkeTurbidity(PlacesBuilder):
+    """Twelve monthly Linke turbidities at places drawn equal-area on land."""
+
+    COUNTS: ClassVar = {"full": 20_000, "tiny": 1_500}
+    ABOUT: ClassVar = {
+        "description": (
+            "Monthly climatology of the Linke turbidity, January to December, on a 5′ grid, at "
+            "places drawn uniformly by area on land. It is the number of clean, dry atmospheres "
+            "that would dim the sun as much as the real one: 2 is clear, 6 is hazy. "
+            "Licence: from the SoDa service (MINES ParisTech), shipped by the package pvlib "
+            "under BSD-3-Clause."
+        ),
+        "homepage": "https://pvlib-python.readthedocs.io",
+        "citation": (
+            "@inproceedings{remund2003worldwide, title={Worldwide Linke turbidity information}, "
+            "author={Remund, Jan and Wald, Lucien and Lef{\\`e}vre, Mireille and Ranchin, Thierry "
+            "and Page, John}, booktitle={Proceedings of ISES Solar World Congress}, year={2003}}"
+        ),
+    }
+
+    def sample_features(self) -> dict[str, Any]:
+        """One series of twelve months."""
+        doc = "Linke turbidity, January to December."
+        return {"series": tfds.features.Tensor(shape=(12,), dtype=np.float32, doc=doc)}
+
+    def make(self, count: int) -> Columns:
+        """Draws places and looks them up."""
+        lonlat = draw_on_land("linke_turbidity", count, SEED)
+        return {"lon": lonlat[:, 0], "lat": lonlat[:, 1], "series": turbidity_at(lonlat)}
+
+
+def turbidity_at(lonlat: np.ndarray) -> np.ndarray:
+    """Monthly Linke turbidity, as pvlib.clearsky.lookup_linke_turbidity without interpolation.
+
+    Args:
+        lonlat: (N, 2), degrees.
+
+    Returns:
+        (N, 12) float32.
+    """
+    # The file holds 20 times the turbidity.
+    return nearest(read_pvlib("LinkeTurbidities.h5", "LinkeTurbidity"), lonlat) / np.float32(20)
+
+
+def read_pvlib(file: str, name: str) -> np.ndarray:
+    """Reads one of the 5′ rasters that pvlib carries.
+
+    Args:
+        file: Its file in pvlib's data folder.
+        name: Its name in the file.
+
+    Returns:
+        (2160, 4320, ...) uint8.
+    """
+    import h5py
+
+    source = importlib.resources.files("pvlib") / "data" / file
+    with importlib.resources.as_file(source) as path, h5py.File(path, "r") as h5:
+        return h5[name][:]

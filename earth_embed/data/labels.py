@@ -1,0 +1,110 @@
+"""The labels that probes predict, and the rule that training must not have shown them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from earth_embed.coordinates import check_lonlat
+from earth_embed.data.tfds_source import prepare, read_columns
+from earth_embed.errors import DataError
+
+
+@dataclass(frozen=True)
+class Target:
+    """One task: something to predict at every place.
+
+    Attributes:
+        name: The task's name.
+        values: (N,) float64, or int64 indices into `classes`.
+        kind: What is predicted: a number or a class.
+        classes: Names of the classes; empty for a regression.
+        unit: Unit of the values; empty for a classification.
+        layers: The geographic layers that the target is made of.
+    """
+
+    name: str
+    values: np.ndarray
+    kind: Literal["regression", "classification"]
+    classes: tuple[str, ...]
+    unit: str
+    layers: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labelled places.
+
+    Attributes:
+        lonlat: (N, 2) float64, degrees.
+        targets: The tasks by name, N values each.
+    """
+
+    lonlat: np.ndarray
+    targets: dict[str, Target]
+
+
+_LAYERS_AND_UNITS = {
+    "elevation": ("elevation", "m"),
+    "koppen_zone": ("koppen_geiger", ""),
+    "log_population": ("geonames_population", "log10(1 + inhabitants)"),
+    "country": ("geonames_country", ""),
+    "turbidity": ("linke_turbidity", "clean dry atmospheres"),
+}
+
+
+def load_labels(
+    split: Literal["validation", "test"],
+    config: str = "full",
+    data_dir: str | os.PathLike[str] | None = None,
+) -> Labels:
+    """Reads the data set "land_labels"; prepares it if need be.
+
+    Args:
+        split: "validation" to choose settings, "test" for scores to publish.
+        config: "full" or "tiny".
+        data_dir: Where TFDS data sets are kept; None for TFDS's default.
+
+    Raises:
+        DataError: no such split or configuration.
+    """
+    builder = prepare(f"land_labels/{config}", data_dir)
+    columns = read_columns(builder, tuple(_LAYERS_AND_UNITS), split)
+    targets = {}
+    for name, (layer, unit) in _LAYERS_AND_UNITS.items():
+        classes = tuple(getattr(builder.info.features[name], "names", ()))
+        targets[name] = Target(
+            name=name,
+            values=columns[name].astype(np.int64 if classes else np.float64),
+            kind="classification" if classes else "regression",
+            classes=classes,
+            unit=unit,
+            layers=frozenset({layer}),
+        )
+    return Labels(check_lonlat(columns["lon"], columns["lat"]), targets)
+
+
+def refuse_leaks(targets: Mapping[str, Target], shown: frozenset[str]) -> None:
+    """Refuses tasks that ask for what training showed.
+
+    Args:
+        targets: The tasks by name.
+        shown: The layers that training showed.
+
+    Raises:
+        DataError: a target is made of such a layer; the message names every such task.
+    """
+    leaks = [
+        f"{name!r} (layer {', '.join(sorted(target.layers & shown))})"
+        for name, target in targets.items()
+        if target.layers & shown
+    ]
+    if leaks:
+        raise DataError(
+            "training showed what these tasks ask for, so they would measure memory: "
+            + ", ".join(leaks)
+        )

@@ -1,0 +1,192 @@
+"""A user's own modality without code: a table of places, and samples beside or inside it.
+
+`docs/tables.md` documents the format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from earth_embed.coordinates import block_of
+from earth_embed.data.geotable import is_text, read_geotable
+from earth_embed.data.imagefiles import IMAGE_SUFFIXES, ImageFiles
+from earth_embed.data.order import mix64
+from earth_embed.data.sources import Examples, Source, encode_text
+from earth_embed.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow
+
+SPLITS = ("train", "validation", "all")
+
+_CELL_DEGREES = 0.25
+_HELD_OUT_ONE_IN = 10
+
+Reader: TypeAlias = Callable[[np.ndarray], np.ndarray]
+"""Reads the samples of some table rows: (B,) row numbers → (B, ...)."""
+
+
+def open_table(path: str | Path, field: str, split: str, text_bytes: int) -> Source:
+    """Opens a CSV or Parquet table of places as one modality.
+
+    Args:
+        path: The table; see `read_geotable` for its coordinates.
+        field: What holds the samples: a .npy file beside the table with one row per table row; a
+            column of image files; a numeric column, or several joined by commas; or a text column.
+        split: "validation" holds the rows in one in ten 0.25° cells, "train" the others, and "all"
+            both. A hash of the cell alone decides: every table holds out the same places.
+        text_bytes: UTF-8 bytes kept of a text.
+
+    Returns:
+        A source of uint8 images (B, H, W, C), uint8 text (B, text_bytes), or numbers (B, ...):
+        uint8 or float32. Image and .npy files are read when they are gathered.
+
+    Raises:
+        DataError: the table, the field or a sample is missing or unreadable.
+        CoordinateError: a coordinate is missing or out of range.
+    """
+    path = Path(path)
+    if split not in SPLITS:
+        raise DataError(f"split = {split!r}: expected one of {', '.join(SPLITS)}")
+    table, lonlat = read_geotable(path)
+    rows = np.flatnonzero(_in_split(lonlat, split))
+    if not rows.size:
+        raise DataError(
+            f"{path}: none of its {len(lonlat)} rows is in split {split!r}, where one in "
+            f"{_HELD_OUT_ONE_IN} cells of {_CELL_DEGREES}° is held out for validation"
+        )
+    read = _reader(table, path, field, text_bytes)
+    return TableSource(read, rows, lonlat[rows].astype(np.float32))
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """Some rows of a table.
+
+    Attributes:
+        read: Reads samples by table row.
+        rows: (N,) the table rows of the examples.
+        lonlat: (N, 2) float32, degrees.
+    """
+
+    read: Reader
+    rows: np.ndarray
+    lonlat: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def gather(self, indices: np.ndarray) -> Examples:
+        """Reads examples by index."""
+        return {"sample": self.read(self.rows[indices]), "lonlat": self.lonlat[indices]}
+
+
+def _in_split(lonlat: np.ndarray, split: str) -> np.ndarray:
+    # Whole cells, so that two samples of one place never face each other across the split.
+    hashed = mix64(block_of(lonlat, _CELL_DEGREES)) % np.uint64(_HELD_OUT_ONE_IN)
+    held_out = hashed == 0
+    return {"train": ~held_out, "validation": held_out, "all": np.ones_like(held_out)}[split]
+
+
+def _reader(table: pyarrow.Table, path: Path, field: str, text_bytes: int) -> Reader:
+    """Chooses how samples are read from what `field` names."""
+    if field not in table.column_names:
+        if Path(field).suffix == ".npy":
+            return _features(path, path.parent / field, table.num_rows)
+        if "," in field:
+            return _numbers(table, path, field, [name.strip() for name in field.split(",")])
+    column = _column(table, path, field)
+    if _is_numeric(column):
+        return _numbers(table, path, field, [field])
+    if not is_text(column):
+        raise DataError(
+            f"{path}: column {field!r} holds {column.type}; expected numbers, UTF-8 text or the "
+            "names of image files"
+        )
+    texts = column.to_pylist()
+    blank = np.array([not text.strip() for text in texts])
+    if blank.any():
+        raise DataError(f"{path}: column {field!r} has no text in row {int(np.argmax(blank))}")
+    images = np.array([text.lower().endswith(IMAGE_SUFFIXES) for text in texts])
+    if not images.any():
+        return encode_text(texts, text_bytes).__getitem__
+    if not images.all():
+        row = int(np.argmin(images))
+        raise DataError(
+            f"{path}: column {field!r} names image files ({texts[int(np.argmax(images))]!r}), but "
+            f"row {row} has {texts[row]!r}; expected {', '.join(IMAGE_SUFFIXES)}"
+        )
+    return ImageFiles(path, texts)
+
+
+def _column(table: pyarrow.Table, path: Path, name: str) -> pyarrow.ChunkedArray:
+    """A column without missing values, its dictionary (a categorical's) resolved."""
+    import pyarrow
+
+    if name not in table.column_names:
+        raise DataError(
+            f"{path} has no column {name!r}; it has {', '.join(table.column_names)} "
+            "(a field may also be a .npy file beside the table)"
+        )
+    column = table.column(name)
+    if pyarrow.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if column.null_count:
+        row = int(np.argmax(column.is_null().to_numpy()))
+        raise DataError(f"{path}: column {name!r} has no value in row {row}")
+    return column
+
+
+def _is_numeric(column: pyarrow.ChunkedArray) -> bool:
+    import pyarrow
+
+    return pyarrow.types.is_integer(column.type) or pyarrow.types.is_floating(column.type)
+
+
+def _numbers(table: pyarrow.Table, path: Path, field: str, names: list[str]) -> Reader:
+    """K numeric columns as (N, K) float32."""
+    columns = [_column(table, path, name) for name in names]
+    for name, column in zip(names, columns, strict=True):
+        if not _is_numeric(column):
+            raise DataError(f"{path}: column {name!r} holds {column.type}; expected numbers")
+    samples = np.stack([column.to_numpy() for column in columns], axis=1)
+    return _float32(samples, np.arange(len(samples)), f"{path}: {field}").__getitem__
+
+
+def _features(path: Path, file: Path, count: int) -> Reader:
+    """An array file of `count` rows, mapped into memory: a read touches only its own rows."""
+    if not file.is_file():
+        raise DataError(f"{path}: no such file: {file}")
+    try:
+        samples = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path}: cannot read {file}: {error}") from error
+    if samples.dtype != np.uint8 and samples.dtype.kind != "f":
+        raise DataError(f"{path}: {file} holds {samples.dtype}; expected uint8 or floats")
+    if samples.ndim < 2 or len(samples) != count:
+        raise DataError(
+            f"{path}: {file} has shape {samples.shape}; expected ({count}, ...), one sample for "
+            f"each of the table's {count} rows"
+        )
+
+    def read(rows: np.ndarray) -> np.ndarray:
+        batch = np.asarray(samples[rows])
+        return batch if batch.dtype == np.uint8 else _float32(batch, rows, f"{path}: {file}")
+
+    return read
+
+
+def _float32(batch: np.ndarray, rows: np.ndarray, where: str) -> np.ndarray:
+    """(B, ...) as float32, refused where a number is missing or too large."""
+    with np.errstate(over="ignore"):
+        batch = batch.astype(np.float32)
+    finite = np.isfinite(batch).reshape(len(batch), -1).all(axis=1)
+    if not finite.all():
+        row = int(rows[np.argmin(finite)])
+        raise DataError(f"{where} is not a finite float32 in row {row}")
+    return batch

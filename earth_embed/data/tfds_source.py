@@ -1,0 +1,241 @@
+"""TFDS data sets, prepared once as array_record files and read at random.
+
+TensorFlow is imported only when a data set is prepared or opened.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from earth_embed.coordinates import check_lonlat
+from earth_embed.data.sources import Examples, Source, encode_text
+from earth_embed.errors import DataError, require
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
+
+OURS = ("blue_marble", "toponyms", "linke_turbidity", "land_labels")
+"""The data sets of this package: made from other packages' files, without a download."""
+
+COORDINATES = ("lon", "lat")
+
+
+def prepare(dataset: str, data_dir: str | os.PathLike[str] | None) -> tfds.core.DatasetBuilder:
+    """Prepares a data set on disk, unless it is there already.
+
+    Args:
+        dataset: "name" or "name/config": one of OURS, or another that TFDS knows.
+        data_dir: Where data sets are kept; None for TFDS's default (TFDS_DATA_DIR, or
+            ~/tensorflow_datasets).
+
+    Returns:
+        The TFDS builder of the prepared data set.
+
+    Raises:
+        DataError: there is no such data set, or it cannot be fetched or written.
+        EarthEmbedError: a package that it needs is missing.
+    """
+    tfds = _import_tfds()
+    from google.protobuf.json_format import ParseError  # type: ignore[import-untyped]
+
+    try:
+        builder = tfds.builder(dataset, data_dir=data_dir, file_format="array_record")
+        builder.download_and_prepare(file_format="array_record")
+    except ImportError as error:
+        # TFDS raises some of them anew, without the name.
+        missing = error.name or getattr(error.__cause__, "name", None) or str(error)
+        raise require(missing, "worlddata", f"the data set {dataset!r}") from error
+    except (OSError, RuntimeError, ParseError) as error:  # a full disk is a RuntimeError here
+        place = "TFDS's default folder" if data_dir is None else repr(os.fspath(data_dir))
+        raise DataError(f"cannot prepare the data set {dataset!r} in {place}: {error}") from error
+    except ValueError as error:
+        raise DataError(
+            f"no data set {dataset!r}: expected one of {', '.join(OURS)} (or name/tiny), or "
+            f"another that TFDS knows: {str(error).strip().splitlines()[0]}"
+        ) from error
+    return builder
+
+
+def open_tfds(
+    dataset: str,
+    field: str,
+    split: str,
+    data_dir: str | os.PathLike[str] | None,
+    text_bytes: int,
+) -> Source:
+    """Opens one feature of a data set as a modality; prepares the data set if need be.
+
+    Args:
+        dataset: "name" or "name/config".
+        field: The feature that holds the samples: an image, a text or numbers.
+        split: A split, or a slice of one ("train[:90%]").
+        data_dir: See `prepare`.
+        text_bytes: UTF-8 bytes kept of a text.
+
+    Returns:
+        A source of uint8 images (B, H, W, C), uint8 text (B, text_bytes) or float32 numbers
+        (B, ...), decoded as they are gathered.
+
+    Raises:
+        DataError: no such data set, feature or split, an empty split, a feature of another kind,
+            or no features "lon" and "lat" (degrees).
+    """
+    builder = prepare(dataset, data_dir)
+    records = _open_records(builder, (field,), split)
+    return TfdsSource(records, field, _decoder(builder, field, text_bytes))
+
+
+def read_columns(
+    builder: tfds.core.DatasetBuilder, fields: Sequence[str], split: str
+) -> dict[str, np.ndarray]:
+    """Reads features of a whole split.
+
+    Args:
+        builder: A prepared data set.
+        fields: Names of numeric features of one shape.
+        split: A split, or a slice of one.
+
+    Returns:
+        For each field, and for "lon" and "lat" (degrees), an array of N values.
+
+    Raises:
+        DataError: as `open_tfds`.
+    """
+    records = _open_records(builder, fields, split)
+    examples = _read(records, range(len(records)))
+    return {
+        name: np.stack([example[name] for example in examples]) for name in (*COORDINATES, *fields)
+    }
+
+
+Decoder = Callable[[Sequence[Any]], np.ndarray]
+"""B stored values → (B, ...)."""
+
+
+@dataclass(frozen=True)
+class TfdsSource:
+    """One feature of one split of a prepared data set.
+
+    Attributes:
+        records: TFDS's random-access data source.
+        field: The feature that holds the samples.
+        decode: Decodes a batch of it.
+    """
+
+    records: Any
+    field: str
+    decode: Decoder
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def gather(self, indices: np.ndarray) -> Examples:
+        """Reads examples by index."""
+        examples = _read(self.records, indices.tolist())
+        lon, lat = ([example[name] for example in examples] for name in COORDINATES)
+        return {
+            "sample": self.decode([example[self.field] for example in examples]),
+            "lonlat": check_lonlat(lon, lat).astype(np.float32),
+        }
+
+
+def _open_records(builder: Any, fields: Sequence[str], split: str) -> Any:
+    """Random access to a split that has the coordinates and these fields; images stay encoded."""
+    tfds = _import_tfds()
+    features = builder.info.features
+    missing = [name for name in (*COORDINATES, *fields) if name not in features]
+    if missing:
+        raise DataError(
+            f"data set {builder.info.full_name!r} has no feature {', '.join(map(repr, missing))}; "
+            f"it has {', '.join(features)}"
+        )
+    try:
+        count = builder.info.splits[split].num_examples
+    except (ValueError, KeyError) as error:
+        raise DataError(
+            f"data set {builder.info.full_name!r} in {builder.data_path} has no split {split!r}; "
+            f"it has {', '.join(builder.info.splits) or 'none'}"
+        ) from error
+    if not count:
+        raise DataError(f"split {split!r} of data set {builder.info.full_name!r} is empty")
+    # Images stay encoded here: Pillow alone decodes small ones faster than TFDS, and only those
+    # that are asked for.
+    images = {
+        name: tfds.decode.SkipDecoding()
+        for name, feature in features.items()
+        if isinstance(feature, tfds.features.Image)
+    }
+    return builder.as_data_source(split, decoders=images)
+
+
+def _read(records: Any, indices: Sequence[int]) -> list[dict[str, Any]]:
+    try:
+        return records.__getitems__(indices)
+    except RuntimeError as error:  # array_record's, of damaged or missing files
+        raise DataError(f"{records.dataset_info.full_name!r} cannot be read: {error}") from error
+
+
+def _decoder(builder: Any, field: str, text_bytes: int) -> Decoder:
+    """Chooses how a feature is decoded."""
+    tfds = _import_tfds()
+    feature = builder.info.features[field]
+    if isinstance(feature, tfds.features.Text):
+        return lambda texts: encode_text([text.decode() for text in texts], text_bytes)
+    if (
+        isinstance(feature, tfds.features.Tensor | tfds.features.Image)
+        and None not in feature.shape
+    ):
+        if isinstance(feature, tfds.features.Image) and feature.np_dtype == np.uint8:
+            return lambda images: _decode_images(images, feature.shape, field)
+        if isinstance(feature, tfds.features.Tensor) and np.issubdtype(feature.np_dtype, np.number):
+            return lambda values: _stack_numbers(values, field)
+    raise DataError(
+        f"feature {field!r} of data set {builder.info.full_name!r} is {feature!r}; "
+        "expected an 8-bit image or numbers, of one size, or a text"
+    )
+
+
+def _decode_images(encoded: Sequence[bytes], shape: tuple[int, ...], field: str) -> np.ndarray:
+    """(B, H, W, C) uint8."""
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise require("pillow", "worlddata", "reading images") from error
+    images = np.empty((len(encoded), *shape), np.uint8)
+    for i, file in enumerate(encoded):
+        try:
+            with Image.open(io.BytesIO(file)) as image:
+                images[i] = np.asarray(image).reshape(shape)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise DataError(f"an image of feature {field!r} cannot be read: {error}") from error
+    return images
+
+
+def _stack_numbers(values: Sequence[np.ndarray], field: str) -> np.ndarray:
+    """(B, ...) float32; a scalar is a vector of one."""
+    batch = np.stack(values).astype(np.float32)
+    if not np.isfinite(batch).all():
+        raise DataError(f"feature {field!r} holds numbers that are not finite")
+    return batch if batch.ndim > 1 else batch[:, None]
+
+
+def _import_tfds() -> Any:
+    """TensorFlow Datasets, with the data sets of this package registered."""
+    try:
+        import tensorflow_datasets as tfds
+
+        from earth_embed.data.datasets import (  # noqa: F401
+            blue_marble,
+            land_labels,
+            linke_turbidity,
+            toponyms,
+        )
+    except ImportError as error:
+        raise require(str(error.name), "data", "reading a TFDS data set") from error
+    return tfds

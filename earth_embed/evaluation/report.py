@@ -1,0 +1,75 @@
+"""The evaluation as one HTML file that needs nothing else: no network, no script, images inside."""
+
+from __future__ import annotations
+
+import importlib.resources
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+
+from earth_embed.data.labels import Labels
+from earth_embed.evaluation.figures import label_curves, task_maps, to_png
+from earth_embed.evaluation.results import Results, Row
+from earth_embed.evaluation.scores import Interval, mean_interval
+from earth_embed.evaluation.splits import SPLIT_KINDS, SplitKind
+from earth_embed.evaluation.tables import column_names, title, verdict
+from earth_embed.files import write_text
+
+
+def write_report(
+    path: Path, results: Results, labels: Labels, predictions: Mapping[str, np.ndarray]
+) -> None:
+    """Writes the report, whole or not at all.
+
+    Args:
+        path: The HTML file.
+        results: Scores.
+        labels: The N places and targets that were scored.
+        predictions: Task → (N,) predictions of the run, made without labels nearby.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    source = importlib.resources.files("earth_embed.evaluation") / "report.html"
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    template = environment.from_string(source.read_text(encoding="utf-8"))
+    columns = column_names(results)
+    html = template.render(
+        results=results,
+        places=len(labels.lonlat),
+        columns=columns,
+        sections=[
+            {
+                "title": title(results, split),
+                "verdict": verdict(results, split),
+                "summary": results.summary(split),
+                "best": results.best(split),
+                "gains": results.gains(split),
+            }
+            for split in SPLIT_KINDS
+        ],
+        macro_f1=_macro_f1(results),
+        curves=to_png(label_curves(results)),
+        maps={
+            task: to_png(task_maps(labels.lonlat, labels.targets[task], prediction))
+            for task, prediction in predictions.items()
+        },
+    )
+    write_text(path, html)
+
+
+def _macro_f1(results: Results) -> dict[Row, dict[tuple[str, SplitKind], Interval]]:
+    """Macro-F1 of the classification tasks on both kinds of split; empty without such tasks."""
+    tasks = [task for task, kind in results.kinds.items() if kind == "classification"]
+    if not tasks:
+        return {}
+    return {
+        row: {
+            (task, split): mean_interval(results.scores(row, split, task, metric="macro_f1"))
+            for task in tasks
+            for split in SPLIT_KINDS
+        }
+        for row in results.rows
+    }

@@ -1,0 +1,112 @@
+"""The ridge probe: a linear map from frozen features, its penalty chosen on an inner hold-out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from sklearn.linear_model import Ridge, RidgeClassifier
+
+from earth_embed.data.labels import Target
+from earth_embed.evaluation.splits import Split
+
+PENALTIES = np.logspace(-6, 2, 9)
+"""Penalties λ per training row; scikit-learn's alpha is λ · rows, so that a λ chosen on the inner
+rows means the same for all rows."""
+
+
+def ridge_probe(features: np.ndarray, outer: Split, inner: Split) -> Callable[[Target], np.ndarray]:
+    """A probe for any target: scikit-learn's Ridge or RidgeClassifier.
+
+    λ is the best of `PENALTIES` on the inner hold-out, by squared error or accuracy. One
+    decomposition of the inner features serves every target and every λ.
+
+    Args:
+        features: (N, D) frozen features.
+        outer: Training and test rows.
+        inner: A partition of the training rows, drawn as the outer split is.
+
+    Returns:
+        A function from a target at the N places to predictions of the test rows:
+        (len(outer.test),) values, or class ids.
+    """
+    path = PenaltyPath(*standardise(features, inner.train, inner.test))
+    x_train, x_test = standardise(features, outer.train, outer.test)
+
+    def predict(target: Target) -> np.ndarray:
+        penalty = _choose_penalty(path, target, inner)
+        model = Ridge if target.kind == "regression" else RidgeClassifier
+        probe = model(alpha=penalty * len(x_train)).fit(x_train, target.values[outer.train])
+        return probe.predict(x_test)
+
+    return predict
+
+
+def standardise(
+    features: np.ndarray, train: np.ndarray, test: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scales both parts to mean 0 and deviation 1 on the training part; constants become 0.
+
+    Returns:
+        float64 arrays of shapes (len(train), D) and (len(test), D).
+    """
+    x_train = features[train].astype(np.float64)
+    mean, deviation = x_train.mean(axis=0), x_train.std(axis=0)
+    # A constant column's deviation is rounding error; dividing by it would make noise of it.
+    constant = deviation <= 1e-6 * np.abs(mean)
+    scale = np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, deviation))
+    return (x_train - mean) * scale, (features[test].astype(np.float64) - mean) * scale
+
+
+class PenaltyPath:
+    """Ridge predictions for many penalties at the cost of one.
+
+    XᵀX = V diag(s) Vᵀ
+    ŷ_λ = ȳ + X' V diag(1 / (s + λ n)) Vᵀ Xᵀ (y − ȳ)
+    """
+
+    def __init__(self, x_train: np.ndarray, x_test: np.ndarray) -> None:
+        """Decomposes.
+
+        Args:
+            x_train: (n, D) of column means 0, X above.
+            x_test: (m, D), X' above.
+        """
+        eigenvalues, vectors = np.linalg.eigh(x_train.T @ x_train)
+        self.eigenvalues = np.maximum(eigenvalues, 0.0)  # (D,); rounding may leave −1e-12
+        self.train = x_train @ vectors  # (n, D)
+        self.test = x_test @ vectors  # (m, D)
+
+    def predict(self, y: np.ndarray, penalties: np.ndarray) -> Iterator[np.ndarray]:
+        """Predictions for each λ in turn.
+
+        Args:
+            y: (n, K) training targets.
+            penalties: (A,), each λ > 0.
+
+        Yields:
+            (m, K), A times.
+        """
+        mean = y.mean(axis=0)
+        moments = self.train.T @ (y - mean)  # (D, K)
+        for penalty in penalties:
+            shrinkage = 1.0 / (self.eigenvalues + penalty * len(y))
+            yield mean + self.test @ (shrinkage[:, None] * moments)
+
+
+def _choose_penalty(path: PenaltyPath, target: Target, inner: Split) -> float:
+    y_train, y_test = target.values[inner.train], target.values[inner.test]
+    if target.kind == "regression":
+        losses = [
+            np.mean((prediction[:, 0] - y_test) ** 2)
+            for prediction in path.predict(y_train[:, None], PENALTIES)
+        ]
+    else:
+        classes, codes = np.unique(y_train, return_inverse=True)
+        one_hot = 2.0 * np.eye(len(classes))[codes] - 1.0  # ±1, as RidgeClassifier codes classes
+        losses = [
+            np.mean(classes[prediction.argmax(axis=1)] != y_test)
+            for prediction in path.predict(one_hot, PENALTIES)
+        ]
+    # Of equal losses the largest penalty: the smoother map.
+    return float(PENALTIES[::-1][np.argmin(losses[::-1])])

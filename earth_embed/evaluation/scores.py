@@ -1,0 +1,76 @@
+"""Scores of predictions, and what several splits say of a score's mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+from sklearn.metrics import accuracy_score, f1_score, r2_score
+
+Kind = Literal["regression", "classification"]
+
+HEADLINE: dict[Kind, str] = {"regression": "r2", "classification": "accuracy"}
+"""The score shown in tables, and averaged over tasks."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and the half-width of its confidence interval (None for a single value)."""
+
+    mean: float
+    half_width: float | None
+
+    def __str__(self) -> str:
+        width = "" if self.half_width is None else f"±{self.half_width:.3f}"
+        return f"{self.mean:.3f}{width}"
+
+
+def score(kind: Kind, truth: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
+    """Scores predictions.
+
+    Args:
+        kind: Kind of target.
+        truth: (N,) values, or class ids.
+        prediction: (N,), as `truth`.
+
+    Returns:
+        {"r2"}: 1 − residual variance over variance; or {"accuracy", "macro_f1"}: macro-F1 is the
+        unweighted mean of F1 over the classes that occur in `truth` or `prediction`.
+    """
+    if kind == "regression":
+        return {"r2": float(r2_score(truth, prediction))}
+    return {
+        "accuracy": float(accuracy_score(truth, prediction)),
+        "macro_f1": float(f1_score(truth, prediction, average="macro", zero_division=0.0)),
+    }
+
+
+def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
+    """Mean with Student's t interval: mean ± t · s / √n.
+
+    The splits share most of their places, so their scores are not independent and the interval is
+    somewhat too narrow (Nadeau & Bengio 2003); compare features by `paired_difference`.
+
+    Args:
+        values: (n,) scores, one a split.
+        confidence: Coverage of the interval.
+    """
+    array = np.asarray(values, np.float64)
+    if array.size < 2:
+        return Interval(float(array.mean()), None)
+    t = stats.t.ppf((1 + confidence) / 2, array.size - 1)
+    return Interval(float(array.mean()), float(t * array.std(ddof=1) / np.sqrt(array.size)))
+
+
+def paired_difference(first: ArrayLike, second: ArrayLike, confidence: float = 0.95) -> Interval:
+    """Mean of first − second over the same splits: the splits' own difficulty cancels.
+
+    Args:
+        first: (n,) scores of one feature.
+        second: (n,) scores of the other, split by split.
+        confidence: Coverage of the interval.
+    """
+    return mean_interval(np.asarray(first, np.float64) - np.asarray(second, np.float64), confidence)

@@ -1,0 +1,205 @@
+"""A map of the whole Earth's embeddings: three principal components as red, green and blue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from earth_embed.errors import DataError, require
+from earth_embed.files import atomic_output, check_suffix
+from earth_embed.pretrained import LocationEncoder
+
+MAP_SUFFIXES = (".png", ".tif", ".tiff")
+"""What a map's file name may end in."""
+
+_SAMPLE = 20_000
+_BATCH = 65_536
+_OCEAN = (233, 237, 241)
+_COAST = (20, 24, 28)
+# The full range 0 … 255 glares, and hides the coastlines; 0 is kept for "no data".
+_DARKEST, _BRIGHTEST = 40, 240
+
+
+def embedding_map(
+    encoder: LocationEncoder,
+    output: Path,
+    *,
+    resolution: float = 0.5,
+    coastlines: bool = True,
+    land_only: bool = False,
+) -> None:
+    """Writes the global map of embeddings as PNG or GeoTIFF, in plate carrée.
+
+    The components are those of an equal-area sample of the globe; each colour channel spans the
+    2nd to 98th percentile of one. The second pass embeds the pixel centres strip by strip, so that
+    memory does not grow with D.
+
+    Args:
+        encoder: The location encoder, of dimension D ≥ 3.
+        output: The file to write: a plain picture (.png), or three uint8 bands (.tif, .tiff) in
+            EPSG:4326, where 0 stands for no data.
+        resolution: Degrees per pixel; it divides 180.
+        coastlines: Draw coastlines; on a picture only, never into data.
+        land_only: Embed land alone. The components are fit on it, and the ocean is left blank.
+
+    Raises:
+        DataError: another suffix or resolution, or D < 3.
+        EarthEmbedError: the output cannot be written, or a package is missing.
+    """
+    output = Path(output)
+    suffix = check_suffix(output, MAP_SUFFIXES, "a map")
+    picture = suffix == ".png"
+    height = round(180 / resolution) if resolution > 0 else 0
+    if height < 1 or not np.isclose(height * resolution, 180):
+        raise DataError(f"resolution = {resolution}°: expected a divisor of 180°, such as 0.5")
+    if encoder.dim < 3:
+        raise DataError(f"a map in three colours needs D ≥ 3; the encoder's D is {encoder.dim}")
+    with atomic_output(output) as temporary:
+        if picture:
+            image = _paint(encoder, height, land_only, blank=_OCEAN, coastlines=coastlines)
+            _write_png(temporary, image)
+        else:
+            image = _paint(encoder, height, land_only, blank=(0, 0, 0), coastlines=False)
+            _write_geotiff(temporary, image)
+
+
+@dataclass(frozen=True)
+class _Colours:
+    """An affine map from embeddings to colour: A (e − μ), from [low, high] to [40, 240].
+
+    Attributes:
+        mean: μ, (D,).
+        axes: A, (3, D): the leading principal components, orthonormal.
+        low: (3,), drawn darkest.
+        high: (3,), drawn brightest.
+    """
+
+    mean: np.ndarray
+    axes: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    @classmethod
+    def fit(cls, embeddings: np.ndarray) -> _Colours:
+        """Fits (N, D) embeddings of an equal-area sample, which needs no weights."""
+        mean = embeddings.mean(axis=0, dtype=np.float64)
+        centred = embeddings - mean
+        _, vectors = np.linalg.eigh(centred.T @ centred)  # eigenvalues ascend
+        axes = vectors[:, :-4:-1].T
+        # An eigenvector's sign is arbitrary: its largest entry is made positive.
+        largest = np.abs(axes).argmax(axis=1)
+        axes = axes * np.sign(axes[np.arange(3), largest])[:, None]
+        low, high = np.percentile(centred @ axes.T, (2, 98), axis=0)
+        # A component that hardly varies stays flat rather than fill the channel with noise.
+        return cls(mean, axes, low, np.maximum(high, low + 1e-3 * max((high - low).max(), 1e-12)))
+
+    def __call__(self, embeddings: np.ndarray) -> np.ndarray:
+        """Colours (N, 3) uint8 of embeddings (N, D)."""
+        scaled = ((embeddings - self.mean) @ self.axes.T - self.low) / (self.high - self.low)
+        colours = _DARKEST + (_BRIGHTEST - _DARKEST) * np.clip(scaled, 0, 1)
+        return colours.round().astype(np.uint8)
+
+
+def _paint(
+    encoder: LocationEncoder,
+    height: int,
+    land_only: bool,
+    *,
+    blank: tuple[int, int, int],
+    coastlines: bool,
+) -> np.ndarray:
+    """The map as (H, 2H, 3) uint8, north up, from 180° W."""
+    sample = _equal_area(_SAMPLE)
+    if land_only:
+        sample = sample[_is_land(sample)]
+    colours = _Colours.fit(encoder(sample))
+    image = np.empty((height, 2 * height, 3), np.uint8)
+    strip = max(1, _BATCH // (2 * height))
+    for top in tqdm(range(0, height, strip), desc="map", unit=" strips"):
+        rows = np.arange(top, min(top + strip, height))
+        pixels = image[rows[0] : rows[-1] + 1].reshape(-1, 3)  # a view
+        lonlat = _pixel_centres(rows, height)
+        if land_only:
+            land = _is_land(lonlat)
+            pixels[~land] = blank
+            if land.any():
+                pixels[land] = colours(encoder(lonlat[land]))
+        else:
+            pixels[:] = colours(encoder(lonlat))
+        if coastlines:
+            ink = _coast(rows, height)[:, None]
+            pixels[:] = (pixels * (1 - ink) + np.array(_COAST) * ink).round()
+    return image
+
+
+def _pixel_centres(rows: np.ndarray, height: int) -> np.ndarray:
+    """Centres (len(rows) · 2H, 2) of whole pixel rows, west to east, lon and lat in degrees."""
+    step = 180 / height
+    lon, lat = np.meshgrid(-180 + (np.arange(2 * height) + 0.5) * step, 90 - (rows + 0.5) * step)
+    return np.stack([lon.ravel(), lat.ravel()], axis=1)
+
+
+def _equal_area(count: int) -> np.ndarray:
+    """A Fibonacci lattice: (count, 2) lon and lat in degrees, each point of one share of area."""
+    i = np.arange(count)
+    lat = np.degrees(np.arcsin((2 * i + 1) / count - 1))
+    golden = (1 + 5**0.5) / 2
+    return np.stack([360 * (i / golden % 1) - 180, lat], axis=1)
+
+
+def _is_land(lonlat: np.ndarray) -> np.ndarray:
+    """(N,) bool, from the 1 km GLOBE mask."""
+    try:
+        # Importing it unpacks nearly 1 GB, so only a map that shows land pays for it.
+        from global_land_mask import globe
+    except ImportError as error:
+        raise require("global_land_mask", "maps", "drawing land") from error
+    return globe.is_land(lonlat[:, 1], lonlat[:, 0])
+
+
+def _coast(rows: np.ndarray, height: int, finer: int = 4) -> np.ndarray:
+    """How much ink the coast leaves on each pixel, (len(rows) · 2H,) in [0, 1].
+
+    A share f of land in the pixel gives 4 f (1 − f), softened: a line one pixel wide.
+    """
+    fine = (rows[:, None] * finer + np.arange(finer)).ravel()
+    land = _is_land(_pixel_centres(fine, height * finer))
+    share = land.reshape(len(rows), finer, 2 * height, finer).mean(axis=(1, 3)).ravel()
+    return 0.8 * 4 * share * (1 - share)
+
+
+def _write_png(path: Path, image: np.ndarray) -> None:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise require("pillow", "maps", "writing a PNG map") from error
+    Image.fromarray(image).save(path, format="PNG")
+
+
+def _write_geotiff(path: Path, image: np.ndarray) -> None:
+    try:
+        import rasterio
+    except ImportError as error:
+        raise require("rasterio", "maps", "writing a GeoTIFF map") from error
+    height, width, bands = image.shape
+    profile = {
+        "driver": "GTiff",
+        "height": height,
+        "width": width,
+        "count": bands,
+        "dtype": "uint8",
+        "crs": "EPSG:4326",
+        "transform": rasterio.Affine(360 / width, 0, -180, 0, -180 / height, 90),
+        "nodata": 0,
+        "photometric": "RGB",
+        "compress": "deflate",
+        "tiled": True,
+    }
+    # GDAL may report a full disk only as a warning when it closes; Python's own write does not.
+    with rasterio.MemoryFile() as memory:
+        with memory.open(**profile) as dataset:
+            dataset.write(np.moveaxis(image, -1, 0))
+        path.write_bytes(memory.read())
