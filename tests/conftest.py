@@ -1,15 +1,100 @@
 """A strict session: strict dtypes, no rank promotion, warnings are errors, 8 fake CPU devices."""
 
+import os
+
+_flags = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_flags}"
+
 import jax
+import numpy as np
 import pytest
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+from earth_embed.config import (  # noqa: E402
+    Checkpoints,
+    Experiment,
+    Input,
+    LocationConfig,
+    Melt,
+    Modality,
+    Pair,
+    Salt,
+)
+from earth_embed.data.open import Splits  # noqa: E402
+from earth_embed.data.sources import ArraySource  # noqa: E402
+
+METHODS = {"pair": Pair(), "melt": Melt(), "salt": Salt()}
+
 
 @pytest.fixture
 def rng():
-    import numpy as np
-
     return np.random.default_rng(0)
+
+
+def random_places(rng, count):
+    """Places drawn uniformly on the sphere, (count, 2) degrees."""
+    lat = np.degrees(np.arcsin(rng.uniform(-1, 1, count)))
+    return np.stack([rng.uniform(-180, 180, count), lat], axis=1)
+
+
+def make_source(kind, count, seed):
+    """Samples that say something of where they are."""
+    rng = np.random.default_rng(seed)
+    lonlat = random_places(rng, count)
+    direction = rng.normal(size=(2, 12))
+    signal = np.sin(np.radians(lonlat) @ direction) + 0.1 * rng.normal(size=(count, 12))
+    if kind == "image":
+        pixels = np.tile(signal[:, :3].reshape(count, 1, 1, 3), (1, 16, 16, 1))
+        samples = np.clip(128 + 60 * pixels + 10 * rng.normal(size=pixels.shape), 0, 255)
+        return ArraySource(samples.astype(np.uint8), lonlat)
+    if kind == "text":
+        return ArraySource((97 + 12 * (signal + 1)).astype(np.uint8), lonlat)
+    return ArraySource(signal.astype(np.float32), lonlat)
+
+
+@pytest.fixture(scope="session")
+def sources():
+    """Three synthetic modalities of different sizes."""
+    sizes = {"image": (192, 32), "text": (160, 32), "series": (128, 32)}
+    return {
+        name: Splits(make_source(name, train, 1), make_source(name, held_out, 2))
+        for name, (train, held_out) in sizes.items()
+    }
+
+
+@pytest.fixture
+def make_experiment():
+    """A small experiment with in-memory data, by method name."""
+
+    def make(kind="melt", modalities=("image", "text", "series"), **changes):
+        names = modalities[:1] if kind == "pair" else modalities
+        defaults = {
+            "name": "test",
+            "modalities": tuple(
+                Modality(
+                    name=name,
+                    dataset="memory",
+                    field="sample",
+                    encoder=name,
+                    width=8,
+                    depth=1,
+                    mean=128.0 if name == "image" else 0.0,
+                    std=64.0 if name == "image" else 1.0,
+                )
+                for name in names
+            ),
+            "method": METHODS[kind],
+            "location": LocationConfig(degree=4, hidden=(16, 16), features=8),
+            "input": Input(loader="python"),
+            "checkpoints": Checkpoints(
+                save_every=4, validate_every=4, log_every=1, validation_examples=16
+            ),
+            "batch_size": 48,
+            "steps": 8,
+        }
+        return Experiment(**(defaults | changes))
+
+    return make

@@ -18,7 +18,8 @@ from earth_embed.errors import ConfigError
 def load_experiment(path: str | Path) -> Experiment:
     """Runs a Python file and returns the `experiment` that it defines.
 
-    Like a script, the file may import its neighbours.
+    Like a script, the file may import its neighbours; they are forgotten afterwards, so that
+    another folder's files of the same names can be loaded by the same process.
 
     Raises:
         ConfigError: no such file, it fails, or it defines no Experiment named `experiment`.
@@ -27,6 +28,7 @@ def load_experiment(path: str | Path) -> Experiment:
     if not path.is_file():
         raise ConfigError(f"no experiment file {str(path)!r}; expected a Python file")
     folder = str(path.parent.resolve())
+    loaded = set(sys.modules)
     sys.path.insert(0, folder)
     try:
         namespace = runpy.run_path(str(path))
@@ -36,6 +38,9 @@ def load_experiment(path: str | Path) -> Experiment:
         raise ConfigError(f"{path} failed: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(folder)
+        for name in set(sys.modules) - loaded:
+            if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == Path(folder):
+                del sys.modules[name]
     experiment = namespace.get("experiment")
     if not isinstance(experiment, Experiment):
         raise ConfigError(

@@ -68,10 +68,9 @@ def task_maps(lonlat: np.ndarray, target: Target, prediction: np.ndarray) -> Fig
 
 
 def _curves(axes: Axes, results: Results, split: SplitKind, task: str) -> None:
-    for index, row in enumerate(results.rows):
+    features = list(dict.fromkeys(row.feature for row in results.rows))
+    for row in results.rows:
         counts = results.label_counts(row, split)
-        if len(counts) < 2 and row.probe == "mlp":
-            continue  # fitted at all labels only: a point for the tables, not a curve
         x = [results.mean_train(split) if count is None else count for count in counts]
         intervals = [
             mean_interval(results.scores(row, split, task, labels=count)) for count in counts
@@ -79,10 +78,12 @@ def _curves(axes: Axes, results: Results, split: SplitKind, task: str) -> None:
         means = np.array([interval.mean for interval in intervals])
         widths = np.array([interval.half_width or 0.0 for interval in intervals])
         bar = row.feature == INTERPOLATION
-        colour = "black" if bar else f"C{index - 1}"
+        colour = "black" if bar else f"C{features.index(row.feature) - 1}"
+        line = "--o" if bar else "-o" if row.probe == "ridge" else ":o"
         width = 2.2 if row.feature == results.name else 1.3
-        axes.plot(x, means, "--o" if bar else "-o", c=colour, lw=width, ms=3, label=_row_name(row))
-        axes.fill_between(x, means - widths, means + widths, color=colour, alpha=0.12, lw=0)
+        axes.plot(x, means, line, c=colour, lw=width, ms=3, label=_row_name(row))
+        if bar or row.feature == results.name:  # bands of all rows would hide the lines
+            axes.fill_between(x, means - widths, means + widths, color=colour, alpha=0.12, lw=0)
     # Fits far below a constant guess (ridge on few labels) would flatten all that matters.
     axes.set_ylim(bottom=max(axes.get_ylim()[0], -0.1))
 

@@ -71,19 +71,20 @@ class Updater:
 
         active = {tower: state.params[tower] for tower in trained}
         (value, metrics), gradients = jax.value_and_grad(objective, has_aux=True)(active)
-        rate = self._learning_rate(state.step)
+        rate = self._learning_rate(state.step.astype(jnp.float32))
         params, moments = dict(state.params), dict(state.moments)
         for tower in trained:
-            direction, moments[tower] = self._transform.update(
-                gradients[tower], state.moments[tower], params[tower]
-            )
+            with jax.numpy_dtype_promotion("standard"):  # optax mixes int32 counts with floats
+                direction, moments[tower] = self._transform.update(
+                    gradients[tower], state.moments[tower], params[tower]
+                )
             moved = jax.tree.map(lambda p, d: p - rate * d, params[tower], direction)
             params[tower] = self.towers.project(tower, moved)
         return TrainState(state.step + 1, params, moments), {"loss": value, **metrics}
 
 
 def learning_rate_schedule(experiment: Experiment) -> optax.Schedule:
-    """Linear warm-up, then cosine decay over the rest of the run."""
+    """Linear warm-up, then cosine decay over the rest of the run, of the step as a float."""
     settings = experiment.optimizer
     return optax.warmup_cosine_decay_schedule(
         init_value=settings.learning_rate if settings.warmup_steps == 0 else 0.0,

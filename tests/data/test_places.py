@@ -65,7 +65,7 @@ def test_neighbouring_cells_are_dealt_independently():
 
 
 def test_an_unknown_role_is_refused():
-    with pytest.raises(DataError, match="no role 'sentinel'.*blue_marble"):
+    with pytest.raises(DataError, match=r"no role 'sentinel'.*blue_marble"):
         has_role("sentinel", np.zeros((1, 2)))
 
 

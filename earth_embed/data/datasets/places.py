@@ -132,7 +132,7 @@ def _ocean_bits() -> np.ndarray:
     if package is None or package.origin is None:
         raise ModuleNotFoundError("No module named 'global_land_mask'", name="global_land_mask")
     file = Path(package.origin).parent / "globe_combined_mask_compressed.npz"
-    with np.load(file, allow_pickle=False) as arrays:
+    with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
         return np.packbits(arrays["mask"], axis=1)
 
 

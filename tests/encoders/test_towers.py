@@ -1,0 +1,171 @@
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from earth_embed.config import LocationConfig, Modality
+from earth_embed.encoders.location import HarmonicSiren
+from earth_embed.encoders.modality import build, register
+from earth_embed.encoders.modality.windows import windows
+from earth_embed.encoders.siren import Siren
+from earth_embed.encoders.spherical_harmonics import spherical_harmonics
+from earth_embed.encoders.towers import Towers
+from earth_embed.errors import ConfigError
+from tests.conftest import random_places
+
+KEY = jax.random.key(0)
+
+
+def tower(kind, features=6):
+    return build(Modality("m", "memory", "sample", kind, width=8, depth=2), features, jnp.float32)
+
+
+def test_siren_initialisation_has_the_published_bounds():
+    params = Siren(hidden=(400, 300), features=200, w0_hidden=2.0).init(KEY, jnp.zeros((1, 50)))
+    bounds = {
+        "hidden_0": 1 / 50,
+        "hidden_1": np.sqrt(6 / 400) / 2.0,
+        "last": np.sqrt(6 / 300),
+    }
+    for name, bound in bounds.items():
+        for values in jax.tree.leaves(params["params"][name]):
+            assert np.abs(values).max() <= bound
+            # Uniform: the largest of n values lies near the bound, and the spread is bound/√3.
+            assert np.abs(values).max() > 0.95 * bound
+            assert np.std(values) == pytest.approx(bound / np.sqrt(3), rel=0.1)
+
+
+def test_location_encoder_equals_its_formula(rng):
+    config = LocationConfig(degree=5, hidden=(7, 9), features=4, w0_first=11.0, w0_hidden=3.0)
+    module = HarmonicSiren(config)
+    lonlat = jnp.asarray(random_places(rng, 6), jnp.float32)
+    variables = module.init(KEY, lonlat)
+    layer = jax.tree.map(np.asarray, variables["params"]["siren"])
+    x = np.asarray(spherical_harmonics(lonlat, 5))
+    x = np.sin(11.0 * (x @ layer["hidden_0"]["kernel"] + layer["hidden_0"]["bias"]))
+    x = np.sin(3.0 * (x @ layer["hidden_1"]["kernel"] + layer["hidden_1"]["bias"]))
+    x = x @ layer["last"]["kernel"] + layer["last"]["bias"]
+    np.testing.assert_allclose(module.apply(variables, lonlat), x, atol=2e-5)
+
+
+def test_dropout_acts_in_training_alone(rng):
+    module = HarmonicSiren(LocationConfig(degree=3, hidden=(32,), features=4, dropout=0.5))
+    lonlat = jnp.asarray(random_places(rng, 5), jnp.float32)
+    variables = module.init(KEY, lonlat)
+    still = module.apply(variables, lonlat)
+    np.testing.assert_array_equal(still, module.apply(variables, lonlat))
+    moved = module.apply(variables, lonlat, train=True, rngs={"dropout": KEY})
+    assert not np.allclose(still, moved)
+
+
+@pytest.fixture
+def standard_promotion():
+    """Flax's LayerNorm mixes bfloat16 with its float32 statistics, which strict promotion bars."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+@pytest.mark.usefixtures("standard_promotion")
+def test_bfloat16_compute_keeps_float32_parameters_and_outputs(make_experiment, sources):
+    samples = {name: split.train.samples[:4] for name, split in sources.items()}
+    outputs = {}
+    for dtype in ("float32", "bfloat16"):
+        towers = Towers(make_experiment(compute_dtype=dtype))
+        params = jax.jit(partial(towers.init, samples))()
+        assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
+        places = jnp.asarray(sources["text"].train.lonlat[:4])
+        outputs[dtype] = [
+            jax.jit(towers.encode_location)(params, places),
+            *(
+                jax.jit(towers.encode_sample, static_argnums=1)(params, name, jnp.asarray(values))
+                for name, values in samples.items()
+            ),
+        ]
+    for exact, rounded in zip(*outputs.values(), strict=True):
+        assert rounded.dtype == jnp.float32
+        assert not np.array_equal(exact, rounded)
+        np.testing.assert_allclose(exact, rounded, atol=0.1 * float(np.abs(exact).max()))
+
+
+def test_text_padding_changes_nothing(rng):
+    text = rng.integers(1, 256, (3, 20)).astype(np.uint8)
+    module = tower("text")
+    variables = jax.jit(module.init)(KEY, jnp.asarray(text))
+    padded = np.pad(text, ((0, 0), (0, 12)))
+    apply = jax.jit(module.apply)
+    np.testing.assert_allclose(
+        apply(variables, jnp.asarray(text)), apply(variables, jnp.asarray(padded)), atol=1e-5
+    )
+
+
+def test_empty_text_is_finite():
+    empty = jnp.zeros((2, 16), jnp.uint8)
+    module = tower("text")
+    variables = jax.jit(module.init)(KEY, empty)
+
+    @jax.jit
+    @jax.value_and_grad
+    def total(variables):
+        return module.apply(variables, empty).sum()
+
+    value, gradient = total(variables)
+    assert np.isfinite(value)
+    assert all(np.isfinite(g).all() for g in jax.tree.leaves(gradient))
+
+
+def test_windows_are_a_convolution(rng):
+    x, kernel = rng.normal(size=(2, 9, 3)), rng.normal(size=(5, 3, 4))
+    x, kernel = x.astype(np.float32), kernel.astype(np.float32)
+    ours = windows(jnp.asarray(x), 5, "zero") @ kernel.reshape(15, 4)
+    conv = nn.Conv(4, (5,), use_bias=False)
+    theirs = conv.apply({"params": {"kernel": jnp.asarray(kernel)}}, jnp.asarray(x))
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    circular = windows(jnp.asarray(x), 5, "wrap")
+    np.testing.assert_array_equal(
+        np.roll(circular, 4, axis=1), windows(jnp.roll(x, 4, axis=1), 5, "wrap")
+    )
+
+
+def test_image_tower_tells_pixels_apart_and_refuses_odd_sizes(rng):
+    module = tower("image")
+    image = rng.uniform(size=(1, 16, 24, 3)).astype(np.float32)
+    variables = module.init(KEY, jnp.asarray(image))
+    base = module.apply(variables, jnp.asarray(image))
+    assert base.shape == (1, 6)
+    for row, column in [(0, 0), (15, 23), (7, 11)]:
+        changed = image.copy()
+        changed[0, row, column] += 1
+        assert not np.allclose(base, module.apply(variables, jnp.asarray(changed)))
+    with pytest.raises(ConfigError, match="multiples of 8 pixels, found 10 × 16"):
+        module.init(KEY, jnp.zeros((1, 10, 16, 3)))
+
+
+def test_registry_takes_a_users_module_and_names_what_it_knows():
+    @register("test_double")
+    class Double(nn.Module):
+        features: int
+        width: int
+        depth: int
+        dtype: object
+
+        def __call__(self, sample):
+            return jnp.tile(sample, (1, self.features))
+
+    assert tower("test_double", 3).apply({}, jnp.ones((2, 1))).shape == (2, 3)
+    with pytest.raises(ConfigError, match=r"'nonsense'.*'image', 'projection', 'series'"):
+        tower("nonsense")
+    with pytest.raises(ConfigError, match="is .*ImageTower already"):
+        register("image")(Double)
+    with pytest.raises(ConfigError, match=r"lacks \['depth', 'features', 'width'\]"):
+        register("test_bare")(nn.LayerNorm)
+
+
+def test_a_towers_start_depends_on_its_own_name_alone(make_experiment, sources):
+    samples = {name: split.train.samples[:1] for name, split in sources.items()}
+    three = jax.jit(partial(Towers(make_experiment("melt")).init, samples))()
+    one = jax.jit(partial(Towers(make_experiment("pair")).init, samples))()
+    for key in one:
+        jax.tree.map(np.testing.assert_array_equal, one[key], three[key])

@@ -1,0 +1,84 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from earth_embed.losses.nt_xent import nt_xent, symmetric_nt_xent
+
+
+def reference(anchors, candidates, scale, groups=None):
+    """NT-Xent written out one anchor at a time in float64."""
+    z = anchors / np.linalg.norm(anchors, axis=1, keepdims=True)
+    e = candidates / np.linalg.norm(candidates, axis=1, keepdims=True)
+    losses, hits = [], []
+    for i in range(len(z)):
+        rivals = [j for j in range(len(e)) if groups is None or groups[j] == groups[i]]
+        similarity = {
+            j: float(np.dot(z[i], e[j])) * np.broadcast_to(scale, len(z))[i] for j in rivals
+        }
+        losses.append(np.log(sum(np.exp(s) for s in similarity.values())) - similarity[i])
+        hits.append(max(similarity, key=similarity.get) == i)
+    return np.array(losses), np.array(hits, float)
+
+
+def draw(seed, batch=12, dim=5):
+    rng = np.random.default_rng(seed)
+    a, b = rng.normal(size=(2, batch, dim)).astype(np.float32)
+    return a, b, rng.integers(0, 3, batch)
+
+
+@given(st.integers(0, 10_000), st.floats(0.5, 50))
+@settings(max_examples=25, deadline=None)
+def test_equals_the_formula(seed, scale):
+    a, b, groups = draw(seed)
+    for chosen in (None, groups):
+        loss, hits = reference(a.astype(float), b.astype(float), scale, chosen)
+        ours = nt_xent(
+            jnp.asarray(a),
+            jnp.asarray(b),
+            jnp.float32(scale),
+            None if chosen is None else jnp.asarray(chosen),
+        )
+        np.testing.assert_allclose(ours.loss, loss, rtol=2e-4, atol=2e-4)
+        np.testing.assert_array_equal(ours.retrieved, hits)
+
+
+def test_one_scale_for_each_anchor():
+    a, b, _ = draw(3)
+    scales = np.linspace(1, 20, len(a), dtype=np.float32)
+    loss, _ = reference(a.astype(float), b.astype(float), scales)
+    ours = nt_xent(jnp.asarray(a), jnp.asarray(b), jnp.asarray(scales))
+    np.testing.assert_allclose(ours.loss, loss, rtol=1e-4, atol=1e-4)
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=20, deadline=None)
+def test_identities(seed):
+    a, b, _ = draw(seed)
+    a, b, scale = jnp.asarray(a), jnp.asarray(b), jnp.float32(7)
+    plain = nt_xent(a, b, scale).loss
+    order = np.random.default_rng(seed).permutation(len(a))
+    np.testing.assert_allclose(nt_xent(3 * a, 0.2 * b, scale).loss, plain, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(nt_xent(a[order], b[order], scale).loss, plain[order], atol=1e-5)
+    both = symmetric_nt_xent(a, b, scale).loss
+    np.testing.assert_allclose(both, (plain + nt_xent(b, a, scale).loss) / 2, atol=1e-5)
+    np.testing.assert_allclose(symmetric_nt_xent(b, a, scale).loss, both, atol=1e-5)
+
+
+def test_no_information_costs_log_batch():
+    same = jnp.ones((16, 4))
+    np.testing.assert_allclose(nt_xent(same, same, jnp.float32(9)).loss, np.log(16), rtol=1e-6)
+    alone = jnp.arange(16)
+    np.testing.assert_allclose(nt_xent(same, same, jnp.float32(9), alone).loss, 0, atol=1e-6)
+
+
+def test_gradient_is_finite_at_a_zero_embedding_and_with_masked_rivals():
+    a, b, groups = draw(0)
+    a[0] = 0
+
+    def total(a, b):
+        return nt_xent(a, b, jnp.float32(10), jnp.asarray(groups)).loss.sum()
+
+    for gradient in jax.grad(total, argnums=(0, 1))(jnp.asarray(a), jnp.asarray(b)):
+        assert np.isfinite(gradient).all()

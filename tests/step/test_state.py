@@ -1,0 +1,105 @@
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from earth_embed.config import LogitScale, Optimizer
+from earth_embed.encoders.towers import Towers
+from earth_embed.errors import ConfigError
+from earth_embed.step.parallel import check_divisible, compile_step, data_mesh, init_sharded
+from earth_embed.step.state import Updater, learning_rate_schedule
+
+
+def make(experiment, sources):
+    towers = Towers(experiment)
+    samples = {name: sources[name].train.samples[:1] for name in towers.names}
+    update = Updater(towers)
+    return towers, update, init_sharded(partial(update.init, samples), data_mesh())
+
+
+def quadratic(params, batch, step):
+    del step
+    return sum((leaf**2).sum() * batch["weight"] for leaf in jax.tree.leaves(params)), {}
+
+
+def test_update_is_optax_adamw(make_experiment, sources):
+    settings = Optimizer(learning_rate=3e-3, weight_decay=0.1, warmup_steps=2, final_fraction=0.1)
+    towers, update, state = make(make_experiment("pair", optimizer=settings), sources)
+    trained = towers.trained(towers.names)
+    reference = optax.adamw(
+        learning_rate_schedule(towers.experiment),
+        weight_decay=0.1,
+        mask=lambda p: jax.tree.map(lambda x: x.ndim > 1, p),
+    )
+    params = jax.device_get(state.params)
+    moments = reference.init(params)
+    step = jax.jit(lambda s, b: update(s, b, quadratic, trained))
+
+    @jax.jit
+    def reference_step(params, moments, batch):
+        gradient = jax.grad(lambda p: quadratic(p, batch, 0)[0])(params)
+        change, moments = reference.update(gradient, moments, params)
+        return optax.apply_updates(params, change), moments
+
+    with jax.numpy_dtype_promotion("standard"):
+        for weight in (1.0, -0.5, 2.0, 0.1):
+            batch = {"weight": jnp.float32(weight)}
+            params, moments = reference_step(params, moments, batch)
+            state, _ = step(state, batch)
+    for ours, theirs in zip(jax.tree.leaves(state.params), jax.tree.leaves(params), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)
+
+
+def test_schedule_warms_up_and_decays(make_experiment):
+    settings = Optimizer(learning_rate=1.0, warmup_steps=10, final_fraction=0.2)
+    rate = learning_rate_schedule(make_experiment(optimizer=settings, steps=110))
+    assert float(rate(0.0)) == 0
+    assert float(rate(5.0)) == pytest.approx(0.5)
+    assert float(rate(10.0)) == pytest.approx(1)
+    assert float(rate(60.0)) == pytest.approx(0.6)
+    assert float(rate(110.0)) == pytest.approx(0.2)
+    constant = learning_rate_schedule(
+        make_experiment(optimizer=Optimizer(learning_rate=1.0, final_fraction=1.0))
+    )
+    assert float(constant(0.0)) == float(constant(8.0)) == 1
+
+
+def test_logit_scale_is_clamped_and_comes_back(make_experiment, sources):
+    experiment = make_experiment(
+        "pair", logit_scale=LogitScale(0.5, min_temperature=0.4), optimizer=Optimizer(0.5)
+    )
+    towers, update, state = make(dataclasses.replace(experiment, steps=1000), sources)
+
+    def towards(sign):
+        def loss(params, batch, step):
+            return sign * towers.logit_scale(params, "image"), {}
+
+        return jax.jit(lambda s: update(s, {}, loss, ("logit_scale",)))
+
+    for _ in range(3):
+        state, _ = towards(-1)(state)
+    assert float(jnp.exp(state.params["logit_scale"])) == pytest.approx(2.5)
+    for _ in range(12):
+        state, _ = towards(1)(state)
+    assert float(jnp.exp(state.params["logit_scale"])) < 2.4
+
+
+def test_state_is_born_on_the_mesh_and_donated(make_experiment, sources):
+    towers, update, state = make(make_experiment("pair"), sources)
+    for leaf in jax.tree.leaves(state):
+        assert leaf.sharding.device_set == set(jax.devices())
+    step = compile_step(
+        lambda s, b: update(s, b, quadratic, towers.trained(towers.names)), data_mesh()
+    )
+    new, _ = step(state, {"weight": jnp.float32(1)})
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.params))
+    assert int(new.step) == 1
+
+
+def test_batches_that_the_devices_cannot_share():
+    with pytest.raises(ConfigError, match=r"\{'b': 12\}: expected multiples .* devices, 8"):
+        check_divisible({"a": 16, "b": 12}, data_mesh())
