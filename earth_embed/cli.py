@@ -27,6 +27,9 @@ earth-embed COMMAND --help explains a command's options."""
 USER_ERROR, INTERRUPTED = 2, 130
 """Exit status after a user's mistake, and after a signal that training obeyed."""
 
+_TOP_LEVEL = tyro.conf.arg(name="")
+"""Fields of the object so marked are options without its prefix; those below keep theirs."""
+
 
 @dataclass(frozen=True)
 class Where:
@@ -133,8 +136,8 @@ def parse_train(arguments: list[str]) -> tuple[Experiment, Where]:
     settings = dataclasses.make_dataclass(
         "Train",
         [
-            ("where", tyro.conf.OmitArgPrefixes[Where], field(default_factory=Where)),
-            ("experiment", tyro.conf.OmitArgPrefixes[Experiment], field(default=experiment)),
+            ("where", Annotated[Where, _TOP_LEVEL], field(default_factory=Where)),
+            ("experiment", Annotated[Experiment, _TOP_LEVEL], field(default=experiment)),
         ],
         frozen=True,
     )
@@ -164,8 +167,8 @@ def _evaluate(arguments: list[str]) -> None:
     parser = dataclasses.make_dataclass(
         "Evaluation",
         [
-            ("command", tyro.conf.OmitArgPrefixes[Evaluate]),
-            ("settings", tyro.conf.OmitArgPrefixes[Settings], field(default_factory=Settings)),
+            ("command", Annotated[Evaluate, _TOP_LEVEL]),
+            ("settings", Annotated[Settings, _TOP_LEVEL], field(default_factory=Settings)),
         ],
         frozen=True,
     )

@@ -2,12 +2,13 @@
 
 import os
 
+# Tests compile far more than they compute.
 _flags = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_flags}"
 
-import jax
-import numpy as np
-import pytest
+import jax  # noqa: E402 (XLA reads its flags once)
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")

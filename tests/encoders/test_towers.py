@@ -157,7 +157,7 @@ def test_registry_takes_a_users_module_and_names_what_it_knows():
     assert tower("test_double", 3).apply({}, jnp.ones((2, 1))).shape == (2, 3)
     with pytest.raises(ConfigError, match=r"'nonsense'.*'image', 'projection', 'series'"):
         tower("nonsense")
-    with pytest.raises(ConfigError, match="is .*ImageTower already"):
+    with pytest.raises(ConfigError, match=r"is .*ImageTower already"):
         register("image")(Double)
     with pytest.raises(ConfigError, match=r"lacks \['depth', 'features', 'width'\]"):
         register("test_bare")(nn.LayerNorm)

@@ -11,12 +11,11 @@ def reference(anchors, candidates, scale, groups=None):
     """NT-Xent written out one anchor at a time in float64."""
     z = anchors / np.linalg.norm(anchors, axis=1, keepdims=True)
     e = candidates / np.linalg.norm(candidates, axis=1, keepdims=True)
+    scales = np.broadcast_to(scale, len(z))
     losses, hits = [], []
     for i in range(len(z)):
         rivals = [j for j in range(len(e)) if groups is None or groups[j] == groups[i]]
-        similarity = {
-            j: float(np.dot(z[i], e[j])) * np.broadcast_to(scale, len(z))[i] for j in rivals
-        }
+        similarity = {j: scales[i] * float(np.dot(z[i], e[j])) for j in rivals}
         losses.append(np.log(sum(np.exp(s) for s in similarity.values())) - similarity[i])
         hits.append(max(similarity, key=similarity.get) == i)
     return np.array(losses), np.array(hits, float)

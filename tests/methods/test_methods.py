@@ -114,6 +114,7 @@ def test_melt_options(make_experiment, sources):
             z, e = setup.encode(name, batch)
             within.append(nt_xent(z, e, jnp.float32(1 / 0.07)).loss)
         _, metrics = setup.step(setup.state, batch)
+        assert setup.method.sizes == {"image": 24, "text": 16, "series": 8}
         return float(metrics["loss"]), [np.asarray(losses) for losses in within]
 
     loss, within = loss_of(negatives="within")
