@@ -49,4 +49,4 @@ def atomic_output(path: Path) -> Iterator[Path]:
 def write_text(path: Path, text: str) -> None:
     """Writes a whole text file or nothing; raises as `atomic_output`."""
     with atomic_output(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
