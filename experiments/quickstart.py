@@ -24,8 +24,8 @@ TURBIDITY = Modality(
 )
 
 # Chosen by ridge and MLP probes on the validation labels, which share no 10° block with the test
-# labels: L among 10, 15 and 20, w0 among 10, 15 and 30, one to three hidden layers, temperature 0.07
-# or 0.2, learning rate 1e-4 or 3e-4, 100 to 600 steps.
+# labels: L among 10, 15 and 20, w0 among 10, 15 and 30, one to three hidden layers, temperature
+# 0.07 or 0.2, learning rate 1e-4 or 3e-4, 100 to 600 steps.
 experiment = Experiment(
     name="quickstart",
     modalities=(IMAGE, TEXT, TURBIDITY),
