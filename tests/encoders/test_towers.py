@@ -8,7 +8,7 @@ import pytest
 
 from earth_embed.config import LocationConfig, Modality
 from earth_embed.encoders.location import HarmonicSiren
-from earth_embed.encoders.modality import build, register
+from earth_embed.encoders.modality import Tower, build, register
 from earth_embed.encoders.modality.windows import windows
 from earth_embed.encoders.siren import Siren
 from earth_embed.encoders.spherical_harmonics import spherical_harmonics
@@ -145,12 +145,7 @@ def test_image_tower_tells_pixels_apart_and_refuses_odd_sizes(rng):
 
 def test_registry_takes_a_users_module_and_names_what_it_knows():
     @register("test_double")
-    class Double(nn.Module):
-        features: int
-        width: int
-        depth: int
-        dtype: object
-
+    class Double(Tower):
         def __call__(self, sample):
             return jnp.tile(sample, (1, self.features))
 
@@ -159,7 +154,7 @@ def test_registry_takes_a_users_module_and_names_what_it_knows():
         tower("nonsense")
     with pytest.raises(ConfigError, match=r"is .*ImageTower already"):
         register("image")(Double)
-    with pytest.raises(ConfigError, match=r"lacks \['depth', 'features', 'width'\]"):
+    with pytest.raises(ConfigError, match="expected a subclass of Tower, found LayerNorm"):
         register("test_bare")(nn.LayerNorm)
 
 

@@ -2,8 +2,16 @@
 
 from earth_embed.encoders.modality.image import ImageTower
 from earth_embed.encoders.modality.projection import ProjectionTower
-from earth_embed.encoders.modality.registry import build, register
+from earth_embed.encoders.modality.registry import Tower, build, register
 from earth_embed.encoders.modality.series import SeriesTower
 from earth_embed.encoders.modality.text import TextTower
 
-__all__ = ["ImageTower", "ProjectionTower", "SeriesTower", "TextTower", "build", "register"]
+__all__ = [
+    "ImageTower",
+    "ProjectionTower",
+    "SeriesTower",
+    "TextTower",
+    "Tower",
+    "build",
+    "register",
+]

@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
-from earth_embed.encoders.modality.registry import register
+from earth_embed.encoders.modality.registry import Tower, register
 from earth_embed.errors import ConfigError
 
 GRID = 8
 
 
 @register("image")
-class ImageTower(nn.Module):
+class ImageTower(Tower):
     """The picture as 8 × 8 tokens, mixed over space and over channels in turn.
 
     Matrix products alone (see `windows.py` for why not convolutions), and no batch statistics: an
     embedding depends on its own image alone, as a contrastive loss needs.
 
-    Attributes:
-        features: Dimension D of the output.
-        width: Channels of a token.
-        depth: Mixer blocks.
-        dtype: Type of the matrix products.
+    `width` channels of a token, `depth` mixer blocks.
 
     References:
         Tolstikhin et al. 2021, "MLP-Mixer" (arXiv 2105.01601).
     """
-
-    features: int
-    width: int = 64
-    depth: int = 2
-    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, sample: jax.Array) -> jax.Array:

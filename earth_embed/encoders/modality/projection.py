@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
-from earth_embed.encoders.modality.registry import register
+from earth_embed.encoders.modality.registry import Tower, register
 
 
 @register("projection")
-class ProjectionTower(nn.Module):
-    """`depth` dense layers; one is the linear head that SatCLIP trains on a frozen tower.
-
-    Attributes:
-        features: Dimension D of the output.
-        width: Width of the hidden layers.
-        depth: Dense layers, the last included.
-        dtype: Type of the matrix products.
-    """
-
-    features: int
-    width: int = 64
-    depth: int = 2
-    dtype: Any = jnp.float32
+class ProjectionTower(Tower):
+    """`depth` dense layers; one is the linear head that SatCLIP trains on a frozen tower."""
 
     @nn.compact
     def __call__(self, sample: jax.Array) -> jax.Array:

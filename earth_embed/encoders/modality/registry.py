@@ -1,49 +1,60 @@
 """Modality encoders by name; a user's own Linen module joins with one decorator.
 
     @register("my_tower")
-    class MyTower(nn.Module):
-        features: int           # dimension D of the output
-        width: int
-        depth: int
-        dtype: Any              # type of the matrix products
-
+    class MyTower(Tower):
         @nn.compact
         def __call__(self, sample):        # (B, ...) float32, or uint8 for text
-            ...                            # (B, D)
+            ...                            # (B, self.features)
 
 Import the module from the experiment file, then write `Modality(encoder="my_tower", ...)`.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import flax.linen as nn
+import jax.numpy as jnp
 
 from earth_embed.config import Modality
 from earth_embed.errors import ConfigError
 
-_FIELDS = ("features", "width", "depth", "dtype")
-_registry: dict[str, type[nn.Module]] = {}
 
+class Tower(nn.Module):
+    """What every modality encoder is: a map from samples (B, ...) to (B, features).
 
-def register(name: str) -> Callable[[type[nn.Module]], type[nn.Module]]:
-    """Registers a Linen module with the fields features, width, depth and dtype.
-
-    Raises:
-        ConfigError: the name is taken by another class, or a field is missing.
+    Attributes:
+        features: Dimension D of the output.
+        width: Width of the hidden layers.
+        depth: Depth, as the encoder has it.
+        dtype: Type of the matrix products; parameters are float32.
     """
 
-    def add(module: type[nn.Module]) -> type[nn.Module]:
+    features: int
+    width: int = 64
+    depth: int = 2
+    dtype: Any = jnp.float32
+
+
+T = TypeVar("T", bound=type[Tower])
+_registry: dict[str, type[Tower]] = {}
+
+
+def register(name: str) -> Callable[[T], T]:
+    """Registers a subclass of Tower.
+
+    Raises:
+        ConfigError: the name is taken by another class, or this is no Tower.
+    """
+
+    def add(module: T) -> T:
         taken = _registry.get(name)
         if taken is not None and taken.__qualname__ != module.__qualname__:
             raise ConfigError(f"modality encoder {name!r} is {taken.__qualname__} already")
-        missing = set(_FIELDS) - {field.name for field in dataclasses.fields(module)}
-        if missing:
+        if not issubclass(module, Tower):
             raise ConfigError(
-                f"modality encoder {name!r} needs the fields {_FIELDS}, lacks {sorted(missing)}"
+                f"modality encoder {name!r}: expected a subclass of Tower, found {module.__name__}"
             )
         _registry[name] = module
         return module
@@ -51,8 +62,8 @@ def register(name: str) -> Callable[[type[nn.Module]], type[nn.Module]]:
     return add
 
 
-def build(modality: Modality, features: int, dtype: Any) -> nn.Module:
-    """The modality's encoder as a Linen module with outputs of dimension `features`.
+def build(modality: Modality, features: int, dtype: Any) -> Tower:
+    """The modality's encoder, with outputs of dimension `features`.
 
     Raises:
         ConfigError: no encoder of that name.
@@ -62,5 +73,5 @@ def build(modality: Modality, features: int, dtype: Any) -> nn.Module:
             f"modalities[{modality.name!r}].encoder = {modality.encoder!r}: "
             f"expected one of {sorted(_registry)}"
         )
-    module: Any = _registry[modality.encoder]
+    module = _registry[modality.encoder]
     return module(features=features, width=modality.width, depth=modality.depth, dtype=dtype)

@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
-from earth_embed.encoders.modality.registry import register
+from earth_embed.encoders.modality.registry import Tower, register
 from earth_embed.encoders.modality.windows import windows
 
 
 @register("series")
-class SeriesTower(nn.Module):
+class SeriesTower(Tower):
     """Circular 1-D convolutions over time: December is next to January.
 
     The flattened output keeps which month is which, so that the hemispheres stay apart.
 
-    Attributes:
-        features: Dimension D of the output.
-        width: Channels.
-        depth: Convolutions of three time steps.
-        dtype: Type of the matrix products.
+    `width` channels, `depth` windows of three time steps.
     """
-
-    features: int
-    width: int = 64
-    depth: int = 2
-    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, sample: jax.Array) -> jax.Array:

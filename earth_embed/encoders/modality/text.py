@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from earth_embed.encoders.modality.registry import register
+from earth_embed.encoders.modality.registry import Tower, register
 from earth_embed.encoders.modality.windows import windows
 
 
 @register("text")
-class TextTower(nn.Module):
+class TextTower(Tower):
     """Byte embeddings, residual 1-D convolutions, then mean and maximum over the text.
 
     Bytes of value 0 are padding: they change nothing but the share of the text's own bytes.
 
-    Attributes:
-        features: Dimension D of the output.
-        width: Channels.
-        depth: Residual blocks of 5-byte convolutions.
-        dtype: Type of the matrix products.
+    `width` channels, `depth` residual blocks of 5-byte windows.
     """
-
-    features: int
-    width: int = 64
-    depth: int = 2
-    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, sample: jax.Array) -> jax.Array:
