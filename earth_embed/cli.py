@@ -7,13 +7,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
-from earth_embed.config import Experiment
+from earth_embed.config import Experiment, Method
 from earth_embed.config.files import load_experiment
-from earth_embed.errors import ConfigError, EarthEmbedError
+from earth_embed.errors import ConfigError, EarthEmbedError, Interrupted
 
 USAGE = """usage: earth-embed COMMAND ...
 
@@ -113,9 +113,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
             commands[name](arguments[1:])
         else:
             raise EarthEmbedError(f"no command {name!r}; expected one of {', '.join(commands)}")
+    except Interrupted as error:
+        print(error, file=sys.stderr)
+        sys.exit(INTERRUPTED)
     except EarthEmbedError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(INTERRUPTED if type(error).__name__ == "Interrupted" else USER_ERROR)
+        sys.exit(USER_ERROR)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
 
 
 def parse_train(arguments: list[str]) -> tuple[Experiment, Where]:
@@ -125,7 +131,8 @@ def parse_train(arguments: list[str]) -> tuple[Experiment, Where]:
         if set(arguments) & {"-h", "--help"}:
             print(
                 "usage: earth-embed train EXPERIMENT.py [--run-dir DIR] [--data-dir DIR] "
-                "[--FIELD VALUE ...]\n\nTrains the `experiment` that the file defines; any of its "
+                "[--method pair|melt|salt] [--FIELD VALUE ...]\n\n"
+                "Trains the `experiment` that the file defines; any of its "
                 f"fields can be set, such as\n\n    {example}\n\n"
                 "earth-embed train EXPERIMENT.py --help explains every field."
             )
@@ -133,6 +140,8 @@ def parse_train(arguments: list[str]) -> tuple[Experiment, Where]:
         raise ConfigError(f"train expects an experiment file first, such as: {example}")
     path, overrides = arguments[0], arguments[1:]
     experiment = load_experiment(path)
+    if "--method" in overrides:
+        experiment = _with_method(experiment, overrides)
     settings = dataclasses.make_dataclass(
         "Train",
         [
@@ -145,10 +154,24 @@ def parse_train(arguments: list[str]) -> tuple[Experiment, Where]:
     return parsed.experiment, parsed.where
 
 
+def _with_method(experiment: Experiment, overrides: list[str]) -> Experiment:
+    """Takes `--method NAME` out of the overrides: the method with its default options.
+
+    The kind decides which fields there are, so it must be known before the others are parsed.
+    """
+    at = overrides.index("--method")
+    kinds = {kind.__name__.lower(): kind for kind in get_args(Method)}
+    name = overrides[at + 1] if at + 1 < len(overrides) else ""
+    if name not in kinds:
+        raise ConfigError(f"--method {name}: expected one of {', '.join(kinds)}")
+    del overrides[at : at + 2]
+    return dataclasses.replace(experiment, method=kinds[name]())
+
+
 def _train(arguments: list[str]) -> None:
     experiment, where = parse_train(arguments)
     run_dir = where.run_dir or Path("runs") / experiment.name
-    # Imported late: --help and a typing mistake should not wait for JAX.
+    # Imported late: --help and a typing mistake should not wait for Flax, Optax and Orbax.
     from earth_embed.data.open import open_sources
     from earth_embed.encoders.towers import Towers
     from earth_embed.training.loop import train

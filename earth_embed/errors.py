@@ -27,6 +27,10 @@ class CheckpointError(RunError):
     """A checkpoint is missing or corrupt."""
 
 
+class Interrupted(EarthEmbedError):
+    """Training was asked to stop (Ctrl-C or SIGTERM) and saved its state first."""
+
+
 def require(package: str, extra: str, purpose: str) -> EarthEmbedError:
     """Returns the error for a missing optional package.
 

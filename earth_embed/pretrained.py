@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from earth_embed.config import Experiment
 from earth_embed.coordinates import check_lonlat
+from earth_embed.errors import ConfigError
 
 
 class LocationEncoder:
@@ -77,20 +79,21 @@ def load(run: str | Path, which: str = "last") -> LocationEncoder:
     Raises:
         RunError: no run there.
         CheckpointError: no checkpoint, or a corrupt one.
-        ValueError: `which` is neither.
+        ConfigError: `which` is neither.
     """
     from earth_embed.training.checkpoint import Checkpointer
     from earth_embed.training.run_dir import read_experiment
 
     if which not in ("last", "best"):
-        raise ValueError(f'which = {which!r}: expected "last" or "best"')
+        raise ConfigError(f'which = {which!r}: expected "last" or "best"')
     experiment = read_experiment(Path(run))
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     like = jax.tree.map(
         lambda p: jax.ShapeDtypeStruct(p.shape, p.dtype, sharding=device),
         jax.eval_shape(lambda: _initial(experiment)),
     )
-    return LocationEncoder(experiment, Checkpointer(Path(run)).restore_location(like, which))
+    with closing(Checkpointer(Path(run))) as checkpoints:
+        return LocationEncoder(experiment, checkpoints.restore_location(like, which))
 
 
 def untrained(run: str | Path) -> LocationEncoder:
@@ -102,6 +105,7 @@ def untrained(run: str | Path) -> LocationEncoder:
 
 
 def _initial(experiment: Experiment) -> Any:
-    from earth_embed.encoders.towers import Towers
+    from earth_embed.encoders.location import init_location
 
-    return Towers(experiment).init_location()
+    # Compiled: one operation at a time, each would be compiled alone.
+    return jax.jit(lambda: init_location(experiment.location, experiment.seed))()

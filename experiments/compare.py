@@ -47,12 +47,12 @@ def main() -> None:
 
 def evaluate_seed(folder: Path, seed: int, data_dir: Path | None) -> Results:
     """Trains the runs of one seed and scores them in one table."""
+    for name in (MAIN, *OTHERS):  # a finished run with these settings returns at once
+        experiment = dataclasses.replace(load_experiment(HERE / f"{name}.py"), seed=seed)
+        print(f"== {folder / name}")
+        train(experiment, folder / name, open_sources(experiment, data_dir))
     results = folder / MAIN / "evaluation" / "results.json"
     if not results.exists():
-        for name in (MAIN, *OTHERS):
-            experiment = dataclasses.replace(load_experiment(HERE / f"{name}.py"), seed=seed)
-            print(f"== {folder / name}")
-            train(experiment, folder / name, open_sources(experiment, data_dir))
         others = [folder / name for name in OTHERS]
         all_labels = Settings(label_counts=())
         evaluate_run(folder / MAIN, data_dir=data_dir, settings=all_labels, extra_runs=others)
@@ -60,7 +60,7 @@ def evaluate_seed(folder: Path, seed: int, data_dir: Path | None) -> Results:
 
 
 def tables(seeds: list[Results]) -> str:
-    """Markdown: mean scores, then what MELT gains, over all training and split seeds."""
+    """Markdown: mean scores, then what MELT gains, with t intervals over the splits."""
     first = seeds[0]
     columns = (*first.kinds, MEAN)
     names = [column.replace("_", " ") for column in columns]
@@ -92,8 +92,11 @@ def tables(seeds: list[Results]) -> str:
 
 
 def scores(seeds: list[Results], row: Row, split: str, task: str) -> np.ndarray:
-    """A row's scores over all training seeds and split seeds."""
-    return np.concatenate([results.scores(row, split, task) for results in seeds])
+    """A row's score on each split, the mean over training seeds.
+
+    All training seeds share the splits, so only the splits count as independent.
+    """
+    return np.mean([results.scores(row, split, task) for results in seeds], axis=0)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ class LocationConfig:
 
     def __post_init__(self) -> None:
         """Checks the fields."""
-        faults = Faults("location")
+        faults = Faults("location", self)
         faults.expect(
             1 <= self.degree <= 200,
             "degree",
@@ -77,13 +77,18 @@ class Modality:
     """See mean."""
     text_bytes: int = 96
     """Text is cut, or padded with zeros, to this many UTF-8 bytes."""
+    train_split: str = "train"
+    """Split to train on; a slice such as "train[:90%]" where the TFDS data set holds out nothing.
+    A table's splits are "train", "validation" and "all"."""
+    validation_split: str = "validation"
+    """Split of held-out places."""
     layers: tuple[str, ...] = ()
     """Geographic layers that this modality shows. An evaluation task that predicts one of them is
     refused. The data set's own name always counts."""
 
     def __post_init__(self) -> None:
         """Checks the fields."""
-        faults = Faults(f"modalities[{self.name!r}]")
+        faults = Faults(f"modalities[{self.name!r}]", self)
         faults.expect(
             re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", self.name) is not None,
             "name",
@@ -106,7 +111,8 @@ class Modality:
     @property
     def shown_layers(self) -> frozenset[str]:
         """The layers that this modality shows, its data set's own name among them."""
-        return frozenset({*self.layers, self.dataset.split("/")[0]})
+        own = PurePath(self.dataset).stem if self.is_table else re.split("[/:]", self.dataset)[0]
+        return frozenset({*self.layers, own})
 
 
 @dataclass(frozen=True)
@@ -122,7 +128,7 @@ class LogitScale:
 
     def __post_init__(self) -> None:
         """Checks the fields."""
-        faults = Faults("logit_scale")
+        faults = Faults("logit_scale", self)
         faults.positive("min_temperature", self.min_temperature)
         faults.expect(
             self.temperature >= self.min_temperature,
@@ -148,7 +154,7 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         """Checks the fields."""
-        faults = Faults("optimizer")
+        faults = Faults("optimizer", self)
         faults.positive("learning_rate", self.learning_rate)
         faults.at_least("weight_decay", self.weight_decay, 0)
         faults.at_least("warmup_steps", self.warmup_steps, 0)
@@ -169,7 +175,7 @@ class Input:
 
     def __post_init__(self) -> None:
         """Checks the fields."""
-        faults = Faults("input")
+        faults = Faults("input", self)
         faults.one_of("loader", self.loader, ("tf.data", "python"))
         faults.at_least("prefetch", self.prefetch, 1)
         faults.raise_if_any()
@@ -192,7 +198,7 @@ class Checkpoints:
 
     def __post_init__(self) -> None:
         """Checks the fields."""
-        faults = Faults("checkpoints")
+        faults = Faults("checkpoints", self)
         for name in ("save_every", "keep", "validate_every", "log_every"):
             faults.at_least(name, getattr(self, name), 1)
         faults.at_least("validation_examples", self.validation_examples, 2)
@@ -230,7 +236,7 @@ class Experiment:
 
     def __post_init__(self) -> None:
         """Checks the fields against each other."""
-        faults = Faults("experiment")
+        faults = Faults("experiment", self)
         names = [modality.name for modality in self.modalities]
         faults.expect(
             re.fullmatch(r"[\w.-]+", self.name) is not None and self.name not in (".", ".."),

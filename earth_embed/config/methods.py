@@ -24,7 +24,7 @@ class Pair:
 
     def __post_init__(self) -> None:
         """Checks the fields."""
-        faults = Faults("method")
+        faults = Faults("method", self)
         faults.one_of("direction", self.direction, DIRECTIONS)
         faults.raise_if_any()
 
@@ -50,7 +50,7 @@ class Melt:
 
     def __post_init__(self) -> None:
         """Checks the fields."""
-        faults = Faults("method")
+        faults = Faults("method", self)
         faults.expect(all(q > 0 for q in self.quotas), "quotas", self.quotas, "positive counts")
         faults.one_of("negatives", self.negatives, ("joint", "within"))
         faults.one_of("direction", self.direction, DIRECTIONS)
@@ -74,7 +74,7 @@ class Salt:
 
     def __post_init__(self) -> None:
         """Checks the fields."""
-        faults = Faults("method")
+        faults = Faults("method", self)
         faults.at_least("phase_epochs", self.phase_epochs, 1)
         faults.one_of("order", self.order, ("cyclic", "shuffled"))
         faults.one_of("direction", self.direction, DIRECTIONS)

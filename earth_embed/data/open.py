@@ -41,7 +41,7 @@ def _open(modality: Modality, keep_in_memory: bool, data_dir: Path | None) -> Sp
             return open_table(Path(modality.dataset), modality.field, split, modality.text_bytes)
         return open_tfds(modality.dataset, modality.field, split, data_dir, modality.text_bytes)
 
-    splits = Splits(source("train"), source("validation"))
+    splits = Splits(source(modality.train_split), source(modality.validation_split))
     if len(splits.validation) < 2:
         raise DataError(
             f"{modality.dataset} holds out {len(splits.validation)} places for validation; "

@@ -93,9 +93,14 @@ def tf_data_stream(read: Read, first: int, prefetch: int) -> Iterator[Examples]:
     tf.config.set_visible_devices([], "GPU")  # the accelerator is JAX's
     example = read(first)
     names = sorted(example)
+    failures: dict[int, Exception] = {}
 
     def arrays(batch: np.int64) -> list[np.ndarray]:
-        examples = read(int(batch))
+        try:
+            examples = read(int(batch))
+        except Exception as error:  # TensorFlow would turn it into its own, with a page of text
+            failures[int(batch)] = error
+            examples = example
         return [examples[name] for name in names]
 
     def load(batch: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -106,4 +111,7 @@ def tf_data_stream(read: Read, first: int, prefetch: int) -> Iterator[Examples]:
 
     dataset = tf.data.Dataset.range(first, np.iinfo(np.int64).max)
     dataset = dataset.map(load, num_parallel_calls=2, deterministic=True).prefetch(prefetch)
-    yield from dataset.as_numpy_iterator()
+    for batch, examples in enumerate(dataset.as_numpy_iterator(), first):
+        if batch in failures:
+            raise failures[batch]
+        yield examples

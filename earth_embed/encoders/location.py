@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from earth_embed.config import LocationConfig
 from earth_embed.encoders.siren import Siren
 from earth_embed.encoders.spherical_harmonics import spherical_harmonics
+from earth_embed.keys import named_key
 
 
 class HarmonicSiren(nn.Module):
@@ -41,3 +42,9 @@ class HarmonicSiren(nn.Module):
             name="siren",
         )
         return siren(harmonics, train).astype(jnp.float32)
+
+
+def init_location(config: LocationConfig, seed: int) -> Any:
+    """The location encoder's initial parameters in a run of this seed."""
+    key = named_key(seed, "init/location")
+    return HarmonicSiren(config).init(key, jnp.zeros((1, 2), jnp.float32))["params"]

@@ -16,8 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from earth_embed.config import Experiment, Pair
-from earth_embed.encoders.location import HarmonicSiren
+from earth_embed.encoders.location import HarmonicSiren, init_location
 from earth_embed.encoders.modality import build
+from earth_embed.errors import ConfigError
 from earth_embed.keys import named_key
 
 Params = dict[str, Any]
@@ -46,21 +47,25 @@ class Towers:
 
         Args:
             samples: For each modality an array (or its shape and dtype) with one batch's shape.
+
+        Raises:
+            ConfigError: an encoder does not fit its modality's samples.
         """
         seed = self.experiment.seed
-        params: Params = {LOCATION: self.init_location()}
+        params: Params = {LOCATION: init_location(self.experiment.location, seed)}
         for name in self.names:
             example = jnp.zeros((1, *samples[name].shape[1:]), samples[name].dtype)  # type: ignore[union-attr]
             key = named_key(seed, f"init/{name}")
             standardised = self._standardise(name, example)
-            params[f"modality:{name}"] = self._modules[name].init(key, standardised)["params"]
+            try:
+                params[f"modality:{name}"] = self._modules[name].init(key, standardised)["params"]
+            except (TypeError, ValueError) as error:
+                raise ConfigError(
+                    f"modalities[{name!r}].encoder = {self._modalities[name].encoder!r} does not "
+                    f"fit samples of shape {standardised.shape[1:]}: {error}"
+                ) from error
         start = jnp.float32(math.log(1 / self.experiment.logit_scale.temperature))
         return params | dict.fromkeys({self.scale_key(name) for name in self.names}, start)
-
-    def init_location(self) -> Any:
-        """Initial parameters of the location encoder."""
-        key = named_key(self.experiment.seed, "init/location")
-        return self._location.init(key, jnp.zeros((1, 2), jnp.float32))["params"]
 
     def trained(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """The towers that a step trains when the modalities `names` are active."""
@@ -106,6 +111,6 @@ class Towers:
 
     def _standardise(self, name: str, sample: jax.Array) -> jax.Array:
         modality = self._modalities[name]
-        if modality.encoder == "text":
+        if not self._modules[name].standardised:
             return sample
         return (sample.astype(jnp.float32) - modality.mean) / modality.std

@@ -30,7 +30,7 @@ def write_report(
         predictions: Task → (N,) predictions of the run, made without labels nearby.
 
     Raises:
-        RunError: the file cannot be written.
+        EarthEmbedError: the file cannot be written.
     """
     source = importlib.resources.files("earth_embed.evaluation") / "report.html"
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)

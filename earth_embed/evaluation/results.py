@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib.metadata
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from earth_embed.evaluation.scores import HEADLINE, Interval, Kind, mean_interva
 from earth_embed.evaluation.settings import Settings
 from earth_embed.evaluation.splits import SplitKind
 from earth_embed.files import write_text
+from earth_embed.versions import package_versions
 
 INTERPOLATION = "label interpolation"
 MEAN = "mean"
@@ -67,6 +67,7 @@ class Results:
         settings: What was run.
         kinds: Kind of each task, in the order of the tables.
         records: One a task, row, split, seed and label count.
+        scored: What was scored: the split and set of the labels, and the checkpoint.
         versions: Versions of the packages that made them.
     """
 
@@ -74,7 +75,8 @@ class Results:
     settings: Settings
     kinds: dict[str, Kind]
     records: tuple[Record, ...]
-    versions: dict[str, str] = dataclasses.field(default_factory=lambda: package_versions())
+    scored: dict[str, str] = dataclasses.field(default_factory=dict)
+    versions: dict[str, str] = dataclasses.field(default_factory=package_versions)
 
     @functools.cached_property
     def rows(self) -> tuple[Row, ...]:
@@ -174,7 +176,7 @@ class Results:
         """Writes the results as JSON, whole or not at all.
 
         Raises:
-            RunError: the file cannot be written.
+            EarthEmbedError: the file cannot be written.
         """
         write_text(path, json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False) + "\n")
 
@@ -195,19 +197,8 @@ def load_results(path: Path) -> Results:
             settings=Settings(**settings),
             kinds=values["kinds"],
             records=tuple(Record(**record) for record in values["records"]),
+            scored=values.get("scored", {}),
             versions=values["versions"],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is no results file of an evaluation: {error}") from error
-
-
-def package_versions() -> dict[str, str]:
-    """Versions of the packages that decide the scores."""
-    names = ("earth-embed", "jax", "numpy", "optax", "scikit-learn", "scipy")
-    found = {}
-    for name in names:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed as a package"
-    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -29,7 +30,7 @@ def evaluate_run(
     settings: Settings | None = None,
     extra_runs: Sequence[str | Path] = (),
 ) -> Results:
-    """Evaluates a run; writes evaluation/results.json and evaluation/report.html into it.
+    """Evaluates a run; writes results.json and report.html into its folder evaluation.
 
     Args:
         run_dir: Directory of the run.
@@ -44,31 +45,32 @@ def evaluate_run(
         The scores, which are also printed.
 
     Raises:
-        ConfigError: an unknown task, or two runs of one name.
+        ConfigError: an unknown task, or two runs in directories of one name.
         DataError: a task that one of the runs was trained on.
         RunError: no run there, or it cannot be written.
     """
     settings = settings or Settings()
     encoders = {}
-    for directory in (run_dir, *extra_runs):
-        encoder = load(directory, which)
-        name = encoder.experiment.name
+    for directory in map(Path, (run_dir, *extra_runs)):
+        name = directory.resolve().name
         if name in encoders:
             raise ConfigError(
-                f"two runs are called {name!r}, {str(directory)!r} the second: "
-                "expected runs of distinct names in one table"
+                f"two runs lie in directories called {name!r}, {str(directory)!r} the second: "
+                "expected distinct names in one table"
             )
-        encoders[name] = encoder
+        encoders[name] = load(directory, which)
     labels = load_labels(split, label_config, data_dir)
     targets = select_targets(labels, settings.tasks)
     for encoder in encoders.values():
         refuse_leaks(targets, encoder.experiment.shown_layers)
 
-    folder = _make_folder(Path(run_dir))
+    scored = {"labels": f"{split}/{label_config}", "checkpoint": which}
+    folder = _make_folder(Path(run_dir), scored)
     run = next(iter(encoders))
     features = baselines(run_dir, encoders[run].experiment.location.degree, labels.lonlat)
     features |= {name: np.asarray(encoder(labels.lonlat)) for name, encoder in encoders.items()}
     results = evaluate(features, labels, settings, name=run)
+    results = dataclasses.replace(results, scored=scored)
     predictions = out_of_block(features[run], labels, targets.values(), settings.block_degrees)
     results.save(folder / "results.json")
     write_report(folder / "report.html", results, labels, predictions)
@@ -76,11 +78,17 @@ def evaluate_run(
     return results
 
 
-def _make_folder(run_dir: Path) -> Path:
-    """Makes RUN/evaluation before the work, so that an unwritable run fails at once."""
+def _make_folder(run_dir: Path, scored: dict[str, str]) -> Path:
+    """Makes the folder before the work, so that an unwritable run fails at once.
+
+    Scores to publish go to RUN/evaluation, any others to a folder of their own inside it, so that
+    a quick look never replaces them.
+    """
     folder = run_dir / "evaluation"
+    if scored != {"labels": "test/full", "checkpoint": "last"}:
+        folder /= f"{scored['labels'].replace('/', '-')}-{scored['checkpoint']}"
     try:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         return folder
     except OSError as error:
         raise RunError(f"cannot write {folder}: {error.strerror}") from error

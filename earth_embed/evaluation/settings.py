@@ -36,7 +36,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Checks the fields."""
-        faults = Faults("evaluation")
+        faults = Faults("evaluation", self)
         faults.expect(bool(self.tasks), "tasks", self.tasks, "at least one task")
         distinct = len(set(self.tasks)) == len(self.tasks)
         faults.expect(distinct, "tasks", self.tasks, "distinct tasks")

@@ -30,7 +30,8 @@ def title(results: Results, split: SplitKind) -> str:
     """What a table of one kind of split shows."""
     settings = results.settings
     held = "random splits" if split == "random" else f"{settings.block_degrees:g}° blocks held out"
-    return f"{held}: mean over {settings.seeds} splits ± 95 % t interval, all labels"
+    labels = f" ({results.scored['labels']})" if results.scored else ""
+    return f"{held}: mean over {settings.seeds} splits ± 95 % t interval, all labels{labels}"
 
 
 def verdict(results: Results, split: SplitKind) -> str:

@@ -14,7 +14,7 @@ class Contrast(NamedTuple):
     loss: jax.Array
     """(B,) loss of each sample."""
     retrieved: jax.Array
-    """(B,) 1 where the sample's own location is the most similar of its candidates, else 0."""
+    """(B,) 1 where the sample's own location is more similar than every other candidate, else 0."""
 
 
 def normalise(embeddings: jax.Array) -> jax.Array:
@@ -53,8 +53,8 @@ def nt_xent(
         logits = jnp.where(same, logits, -jnp.inf)
     own = jnp.diagonal(logits)  # (B,)
     loss = jax.nn.logsumexp(logits, axis=1) - own
-    retrieved = (own >= logits.max(axis=1)).astype(jnp.float32)
-    return Contrast(loss, retrieved)
+    rivals = (logits >= own[:, None]).sum(axis=1) - 1  # a tie is a miss: no knowledge, no credit
+    return Contrast(loss, (rivals == 0).astype(jnp.float32))
 
 
 def symmetric_nt_xent(

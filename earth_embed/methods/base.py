@@ -23,7 +23,7 @@ class Method(Protocol):
 
         Args:
             state: The state before it.
-            batch: {NAME: {"sample": (B, ...), "lonlat": (B, 2)}, …, "active": int32 scalar},
+            batch: {NAME: {"sample": (B, ...), "lonlat": (B, 2)}, …, "_active": int32 scalar},
                 with an entry for every modality; entries that `draws` does not name are ignored.
             update: Applies the gradient of a loss to the towers it trains.
 

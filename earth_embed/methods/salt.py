@@ -59,12 +59,12 @@ class SaltMethod:
         raise AssertionError("a round's phases cover all of its steps")
 
     def step(self, state: TrainState, batch: Batch, update: Updater) -> tuple[TrainState, Metrics]:
-        """One pure training step; see `Method.step`. `batch["active"]` indexes the modalities."""
+        """One pure training step; see `Method.step`. `batch["_active"]` indexes the modalities."""
         branches = [partial(update, loss=loss, trained=trained) for loss, trained in self._branches]
         if len(branches) == 2:
             first, second = branches
-            return jax.lax.cond(batch["active"] == 0, first, second, state, batch)
-        return jax.lax.switch(batch["active"], branches, state, batch)
+            return jax.lax.cond(batch["_active"] == 0, first, second, state, batch)
+        return jax.lax.switch(batch["_active"], branches, state, batch)
 
     def _order(self, turn: int) -> tuple[str, ...]:
         """The modalities' order in one round, hashed from (seed, round) if shuffled."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from earth_embed.data.datasets.places import on_land
 from earth_embed.errors import DataError, require
 from earth_embed.files import atomic_output, check_suffix
 from earth_embed.pretrained import LocationEncoder
@@ -114,7 +115,7 @@ def _paint(
     """The map as (H, 2H, 3) uint8, north up, from 180° W."""
     sample = _equal_area(_SAMPLE)
     if land_only:
-        sample = sample[_is_land(sample)]
+        sample = sample[on_land(sample)]
     colours = _Colours.fit(encoder(sample))
     image = np.empty((height, 2 * height, 3), np.uint8)
     strip = max(1, _BATCH // (2 * height))
@@ -123,7 +124,7 @@ def _paint(
         pixels = image[rows[0] : rows[-1] + 1].reshape(-1, 3)  # a view
         lonlat = _pixel_centres(rows, height)
         if land_only:
-            land = _is_land(lonlat)
+            land = on_land(lonlat)
             pixels[~land] = blank
             if land.any():
                 pixels[land] = colours(encoder(lonlat[land]))
@@ -150,23 +151,13 @@ def _equal_area(count: int) -> np.ndarray:
     return np.stack([360 * (i / golden % 1) - 180, lat], axis=1)
 
 
-def _is_land(lonlat: np.ndarray) -> np.ndarray:
-    """(N,) bool, from the 1 km GLOBE mask."""
-    try:
-        # Importing it unpacks nearly 1 GB, so only a map that shows land pays for it.
-        from global_land_mask import globe
-    except ImportError as error:
-        raise require("global_land_mask", "maps", "drawing land") from error
-    return globe.is_land(lonlat[:, 1], lonlat[:, 0])
-
-
 def _coast(rows: np.ndarray, height: int, finer: int = 4) -> np.ndarray:
     """How much ink the coast leaves on each pixel, (len(rows) · 2H,) in [0, 1].
 
     A share f of land in the pixel gives 4 f (1 − f), softened: a line one pixel wide.
     """
     fine = (rows[:, None] * finer + np.arange(finer)).ravel()
-    land = _is_land(_pixel_centres(fine, height * finer))
+    land = on_land(_pixel_centres(fine, height * finer))
     share = land.reshape(len(rows), finer, 2 * height, finer).mean(axis=(1, 3)).ravel()
     return 0.8 * 4 * share * (1 - share)
 

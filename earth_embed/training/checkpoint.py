@@ -6,7 +6,10 @@ encoder's parameters alone, which is all that users of the run load.
 
 from __future__ import annotations
 
+import functools
 import logging
+import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,14 +29,18 @@ SCORE = "validation_retrieval@1"
 class Checkpointer:
     """Saves and restores the checkpoints of one run."""
 
-    def __init__(self, run_dir: Path, keep: int = 1) -> None:
+    def __init__(self, run_dir: Path, keep: int | None = None) -> None:
         """Opens the run's checkpoints.
 
         Args:
             run_dir: The run.
-            keep: The last so many are kept, and the best one.
+            keep: The last so many are kept, and the best one; None: only to restore, so that
+                nothing in the run is touched.
+
+        Raises:
+            CheckpointError: they cannot be listed.
         """
-        logging.getLogger("absl").setLevel(logging.ERROR)
+        _quieten_orbax()
         self._directory = (run_dir / "checkpoints").absolute()
         policy = preservation_policy.AnyPreservationPolicy(
             [
@@ -41,11 +48,18 @@ class Checkpointer:
                 preservation_policy.BestN(get_metric_fn=_score, n=1),
             ]
         )
-        self._manager = ocp.CheckpointManager(
-            self._directory,
-            options=ocp.CheckpointManagerOptions(preservation_policy=policy, best_fn=_score),
-            item_names=("state", "location"),
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=policy,
+            best_fn=_score,
+            cleanup_tmp_directories=keep is not None,  # what a kill during a save left behind
+            read_only=keep is None,
         )
+        try:
+            self._manager = ocp.CheckpointManager(
+                self._directory, options=options, item_names=("state", "location")
+            )
+        except (OSError, ValueError) as error:  # no permission, or damaged metrics
+            raise CheckpointError(f"cannot open {self._directory}: {error}") from error
 
     def save(self, state: TrainState, score: float) -> None:
         """Starts saving a state; training goes on while it is written.
@@ -62,7 +76,7 @@ class Checkpointer:
         try:
             self._manager.save(int(state.step), args=items, metrics={SCORE: score})
         except Exception as error:
-            raise self._failure("save", int(state.step), error) from error
+            raise self._save_failure(error) from error
 
     def wait(self) -> None:
         """Returns once every checkpoint is whole on disk.
@@ -73,7 +87,7 @@ class Checkpointer:
         try:
             self._manager.wait_until_finished()
         except Exception as error:
-            raise self._failure("save", self._manager.latest_step(), error) from error
+            raise self._save_failure(error) from error
 
     def close(self) -> None:
         """Waits, then frees the threads."""
@@ -110,23 +124,46 @@ class Checkpointer:
         return step
 
     def _restore(self, step: int, item: str, like: Any) -> Any:
+        args = ocp.args.Composite(**{item: ocp.args.StandardRestore(like)})
         try:
-            args = ocp.args.Composite(**{item: ocp.args.StandardRestore(like)})
             return jax.block_until_ready(self._manager.restore(step, args=args)[item])
         except Exception as error:
-            raise self._failure("restore", step, error) from error
+            raise self._failure(
+                f"restore checkpoint {self._directory / str(step)}",
+                error,
+                "If its files are damaged, move that folder away to fall back on an older one.",
+            ) from error
 
-    def _failure(self, verb: str, step: int | None, error: Exception) -> CheckpointError:
-        reason = str(error).strip().splitlines()
-        cause = reason[0][:300] if reason else type(error).__name__
-        return CheckpointError(
-            f"cannot {verb} checkpoint {self._directory / str(step)}: {cause}"
-            + (
-                "\nIf its files are damaged, move that folder away to fall back on an older one."
-                if verb == "restore"
-                else "\nThe checkpoints saved before it are untouched."
-            )
-        )
+    def _save_failure(self, error: Exception) -> CheckpointError:
+        kept = "The checkpoints saved before it are untouched."
+        return self._failure(f"save a checkpoint in {self._directory}", error, kept)
+
+    def _failure(self, what: str, error: Exception, advice: str) -> CheckpointError:
+        # TensorStore appends its whole specification, and begins with what it was about to do.
+        lines = re.split(r" \[\w+(?:\[\d+\])?='", str(error).strip())[0].splitlines()
+        cause = lines[0] if lines else type(error).__name__
+        shown = cause if len(cause) <= 300 else f"{cause[:120]} … {cause[-160:]}"
+        return CheckpointError(f"cannot {what}: {shown}\n{advice}")
+
+
+@functools.cache
+def _quieten_orbax() -> None:
+    """Leaves one error of a failure: ours, that of the first array that could not be moved.
+
+    Orbax then abandons the other arrays, and each puts a traceback on the console: through the logs
+    of Abseil and asyncio, from TensorStore's threads, or when it is garbage collected.
+    """
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    show = sys.unraisablehook
+
+    def show_others(unraisable: Any) -> None:
+        code = getattr(unraisable.object, "cr_code", None)
+        of_orbax = code is not None and "orbax" in code.co_filename
+        if not of_orbax and str(unraisable.exc_value) != "Event loop is closed":
+            show(unraisable)
+
+    sys.unraisablehook = show_others
 
 
 def _score(metrics: Mapping[str, float]) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+import jax
 import numpy as np
 from jax.sharding import Mesh
 
@@ -30,9 +31,10 @@ def feed(method: Method, batches: Batches, mesh: Mesh, start: int, stop: int) ->
     Only the modalities that a step reads are read and transferred. The compiled step has an input
     for every modality, so an idle one is given zeros that have lain on the device since the start.
     """
+    processes = jax.process_count()
     sources = {name: batches.sources[name] for name in method.sizes}
     idle = {
-        name: to_device(_zeros(source, method.sizes[name]), over_data(mesh))
+        name: to_device(_zeros(source, method.sizes[name] // processes), over_data(mesh))
         for name, source in sources.items()
     }
     order = list(method.sizes)
@@ -41,7 +43,7 @@ def feed(method: Method, batches: Batches, mesh: Mesh, start: int, stop: int) ->
         draws = method.draws(step)
         examples = to_device(batches.read(draws), over_data(mesh))
         active = to_device(np.int32(order.index(next(iter(draws)))), replicated(mesh))
-        return Fed(tuple(draws), {**idle, **examples, "active": active})
+        return Fed(tuple(draws), {**idle, **examples, "_active": active})
 
     ahead = fetch(start) if start < stop else None
     for step in range(start, stop):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -18,7 +18,7 @@ from earth_embed.config import Experiment
 from earth_embed.data.open import Splits
 from earth_embed.data.pipeline import Batches
 from earth_embed.encoders.towers import Towers
-from earth_embed.errors import EarthEmbedError
+from earth_embed.errors import DataError, Interrupted, RunError
 from earth_embed.methods import build_method
 from earth_embed.step.parallel import (
     check_divisible,
@@ -31,12 +31,8 @@ from earth_embed.step.state import TrainState, Updater
 from earth_embed.training.checkpoint import Checkpointer
 from earth_embed.training.feed import example_shapes, feed
 from earth_embed.training.records import Records, draw_curves
-from earth_embed.training.run_dir import open_run
+from earth_embed.training.run_dir import locked, open_run
 from earth_embed.training.validation import Validation
-
-
-class Interrupted(EarthEmbedError):
-    """Training was asked to stop (Ctrl-C or SIGTERM) and saved its state first."""
 
 
 def train(experiment: Experiment, run_dir: Path, sources: Mapping[str, Splits]) -> TrainState:
@@ -66,51 +62,60 @@ def train(experiment: Experiment, run_dir: Path, sources: Mapping[str, Splits]) 
     held_out = {name: sources[name].validation for name in towers.names}
     method = build_method(towers, {name: len(source) for name, source in training.items()})
     check_divisible(method.sizes, mesh)
+    for name, size in method.sizes.items():
+        if len(training[name]) < size:
+            raise DataError(
+                f"{len(training[name])} examples of {name!r} are fewer than its {size} in a batch"
+            )
     batches = Batches(
         training, experiment.input, experiment.seed, jax.process_index(), jax.process_count()
     )
-    open_run(run_dir, experiment)
-
-    # The state is born where it lives: restored if the run has a checkpoint, else initialised.
     update = Updater(towers)
     init = partial(update.init, example_shapes(training))
-    checkpoints = Checkpointer(run_dir, experiment.checkpoints.keep)
-    if checkpoints.latest_step() is None:
-        state = init_sharded(init, mesh)
-    else:
-        shapes = jax.eval_shape(init)
-        like = jax.tree.map(
-            lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=replicated(mesh)), shapes
-        )
-        state = checkpoints.restore_state(like)
-    start = int(state.step)
+    shapes = jax.eval_shape(init)  # an encoder that does not fit its samples is found out here
+    open_run(run_dir, experiment)
 
     step = compile_step(partial(method.step, update=update), mesh)
     validate = Validation(towers, held_out, experiment.checkpoints.validation_examples, mesh)
-    records = Records(run_dir, start, experiment.steps)
-    clock = Clock(start)
     settings = experiment.checkpoints
 
-    with stop_on_signal() as stop:
-        for fed in feed(method, batches, mesh, start, experiment.steps):
-            state, metrics = step(state, fed.batch)
-            done = int(clock.tick())
-            last = done == experiment.steps or bool(stop)
-            # The order below is part of the contract: metrics, validation, checkpoint, and only
-            # then (on the generator's next turn) the next batch.
-            if done % settings.log_every == 0 or last:
-                values = by_modality(jax.device_get(metrics), fed.names)
-                records.write(done, values | {"steps_per_second": clock.rate()})
-            if done % settings.validate_every == 0 or done % settings.save_every == 0 or last:
-                scores = validate(state.params)
-                records.write(done, scores)
-                if done % settings.save_every == 0 or last:
-                    checkpoints.save(state, scores["validation_retrieval@1"])
-            records.advance()
-            if stop:
-                break
-    checkpoints.close()
-    records.close()
+    with (
+        locked(run_dir),
+        stop_on_signal() as stop,
+        closing(Checkpointer(run_dir, settings.keep)) as checkpoints,
+    ):
+        # The state is born where it lives: restored if the run has a checkpoint, else initialised.
+        if checkpoints.latest_step() is None:
+            state = init_sharded(init, mesh)
+        else:
+            like = jax.tree.map(
+                lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=replicated(mesh)), shapes
+            )
+            state = checkpoints.restore_state(like)
+        start = int(state.step)
+
+        clock = Clock(start)
+        with closing(Records(run_dir, start, experiment.steps)) as records:
+            for fed in feed(method, batches, mesh, start, experiment.steps):
+                state, metrics = step(state, fed.batch)
+                done = int(clock.tick())
+                stopping = bool(stop)  # read once: a signal from here on is for the next step
+                last = done == experiment.steps or stopping
+                # The order below is part of the contract: metrics, validation, checkpoint, and only
+                # then (on the generator's next turn) the next batch.
+                if done % settings.log_every == 0 or last:
+                    values = by_modality(jax.device_get(metrics), fed.names)
+                    check_finite(values, done)
+                    records.write(done, values | {"steps_per_second": clock.rate()})
+                if done % settings.validate_every == 0 or done % settings.save_every == 0 or last:
+                    scores = validate(state.params)
+                    check_finite(scores, done)  # a checkpoint of such a state would be worthless
+                    records.write(done, scores)
+                    if done % settings.save_every == 0 or last:
+                        checkpoints.save(state, scores["validation_retrieval@1"])
+                records.advance()
+                if stopping:
+                    break
     draw_curves(run_dir)
     if stop and int(state.step) < experiment.steps:
         raise Interrupted(
@@ -130,6 +135,20 @@ def by_modality(metrics: Mapping[str, np.ndarray], names: tuple[str, ...]) -> di
             pairs = zip(names, value, strict=True)
             named |= {f"{metric}/{name}": float(each) for name, each in pairs}
     return named
+
+
+def check_finite(values: Mapping[str, float], step: int) -> None:
+    """Stops a run that has diverged, before its state replaces a good checkpoint.
+
+    Raises:
+        RunError: a metric is not finite.
+    """
+    bad = {name: value for name, value in values.items() if not np.isfinite(value)}
+    if bad:
+        raise RunError(
+            f"training diverged by step {step}: {bad}; the checkpoints before it are untouched. "
+            "A lower optimizer.learning_rate, or some warmup_steps, in a new run may help"
+        )
 
 
 class Clock:

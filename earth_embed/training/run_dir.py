@@ -10,18 +10,20 @@ evaluation/       written by `earth-embed evaluate`
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-from importlib import metadata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from earth_embed.config import Experiment
 from earth_embed.config.files import differences, from_json, to_json
 from earth_embed.errors import ConfigError, RunError
 from earth_embed.files import write_text
+from earth_embed.versions import package_versions
 
 RUN_FILE = "run.json"
-PACKAGES = ("earth-embed", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 def check_run(run_dir: Path, experiment: Experiment) -> None:
@@ -31,14 +33,17 @@ def check_run(run_dir: Path, experiment: Experiment) -> None:
         RunError: it holds something else, or a run with other settings (all of them are named), or
             cannot be written.
     """
-    if not run_dir.exists():
-        return
-    if not run_dir.is_dir():
-        raise RunError(f"the run directory {run_dir} is a file")
-    if not os.access(run_dir, os.W_OK | os.X_OK):
-        raise RunError(f"cannot write the run directory {run_dir}: Permission denied")
-    if not any(run_dir.iterdir()):
-        return
+    try:
+        if not run_dir.exists():
+            return
+        if not run_dir.is_dir():
+            raise RunError(f"the run directory {run_dir} is a file")
+        if not os.access(run_dir, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        if not any(run_dir.iterdir()):
+            return
+    except OSError as error:
+        raise RunError(f"cannot use the run directory {run_dir}: {error.strerror}") from error
     changed = differences(read_experiment(run_dir), experiment)
     if changed:
         raise RunError(
@@ -61,8 +66,7 @@ def open_run(run_dir: Path, experiment: Experiment) -> None:
         run_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"cannot make the run directory {run_dir}: {error.strerror}") from error
-    versions = {package: _version(package) for package in PACKAGES}
-    record = {"experiment": to_json(experiment), "versions": versions}
+    record = {"experiment": to_json(experiment), "versions": package_versions()}
     write_text(run_dir / RUN_FILE, json.dumps(record, indent=2) + "\n")
 
 
@@ -83,8 +87,18 @@ def read_experiment(run_dir: Path) -> Experiment:
         raise RunError(f"{path} cannot be read as a run: {error}") from error
 
 
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"
+@contextmanager
+def locked(run_dir: Path) -> Iterator[None]:
+    """Holds a run for one process on this machine; the lock ends with the process, however it ends.
+
+    Raises:
+        RunError: another process holds it.
+    """
+    import fcntl
+
+    with (run_dir / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunError(f"another process is training {run_dir} at this moment") from error
+        yield

@@ -78,6 +78,37 @@ def test_json_round_trip(method, degree, hidden, rate, layers):
     assert differences(experiment, again) == []
 
 
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: Experiment("e", (IMAGE, TEXT), steps=1e3), r"steps = 1000\.0: expected int"),
+        (lambda: Experiment("e", [IMAGE, TEXT]), "modalities = .*: expected a tuple of Modality"),
+        (lambda: LogitScale(float("inf")), r"temperature = inf: expected a finite float"),
+        (lambda: Modality("m", "d", "f", mean=float("nan")), "mean = nan: expected a finite"),
+        (
+            lambda: Modality("m", "d", "f", layers="elevation"),
+            "layers = 'elevation': expected a t",
+        ),
+        (lambda: LogitScale(learnable=1), "learnable = 1: expected bool"),
+        (lambda: Experiment("e", (IMAGE, TEXT), "melt"), "method = 'melt': expected Pair or Melt"),
+    ],
+)
+def test_types_are_checked(build, message):
+    with pytest.raises(ConfigError, match=message):
+        build()
+
+
+def test_a_data_set_shows_its_own_layer():
+    def shown(dataset, **changes):
+        return Modality("m", dataset, "f", **changes).shown_layers
+
+    for dataset in ("linke_turbidity", "linke_turbidity/tiny", "linke_turbidity:1.0.0"):
+        assert shown(dataset) == {"linke_turbidity"}
+    assert shown("data/dem.csv", layers=("elevation",)) == {"dem", "elevation"}
+    both = Experiment("e", (IMAGE, TEXT)).shown_layers
+    assert both == {"blue_marble", "toponyms"}
+
+
 def test_differences_name_each_field():
     old = Experiment("e", (IMAGE, TEXT), Melt())
     new = dataclasses.replace(

@@ -27,6 +27,15 @@ def test_batches_are_those_that_the_order_names(loader):
         assert got["lonlat"].dtype == np.float32
 
 
+def test_modalities_of_one_size_have_orders_of_their_own():
+    source = make_source("series", 40, 0)
+    batches = Batches({"a": source, "b": source}, Input(loader="python"), seed=0)
+    read = batches.read({"a": Draw(0, 40), "b": Draw(0, 40)})
+    a, b = read["a"]["sample"], read["b"]["sample"]
+    assert not np.array_equal(a, b)
+    np.testing.assert_array_equal(np.sort(a, axis=0), np.sort(b, axis=0))
+
+
 @pytest.mark.parametrize("loader", LOADERS)
 def test_a_stream_starts_anywhere_and_modalities_alternate(loader):
     sources = {"a": make_source("image", 40, 0), "b": make_source("text", 30, 1)}

@@ -224,5 +224,5 @@ def test_a_layer_that_training_showed_is_refused_before_any_work(stand_ins):
 
 
 def test_two_runs_of_one_name_are_refused(stand_ins):
-    with pytest.raises(ConfigError, match="two runs are called 'a'"):
+    with pytest.raises(ConfigError, match="two runs lie in directories called 'a'"):
         run.evaluate_run(stand_ins / "a", settings=SETTINGS, extra_runs=[stand_ins / "a"])

@@ -70,6 +70,7 @@ def test_no_information_costs_log_batch():
     np.testing.assert_allclose(nt_xent(same, same, jnp.float32(9)).loss, np.log(16), rtol=1e-6)
     alone = jnp.arange(16)
     np.testing.assert_allclose(nt_xent(same, same, jnp.float32(9), alone).loss, 0, atol=1e-6)
+    assert not nt_xent(same, same, jnp.float32(9)).retrieved.any()  # a tie is no retrieval
 
 
 def test_gradient_is_finite_at_a_zero_embedding_and_with_masked_rivals():

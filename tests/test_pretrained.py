@@ -1,0 +1,162 @@
+"""A trained encoder in use: what was trained, of any spelling and number of places."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+import earth_embed
+from earth_embed.config import Checkpoints
+from earth_embed.encoders.towers import Towers
+from earth_embed.errors import CheckpointError, ConfigError, CoordinateError, RunError
+from earth_embed.pretrained import LocationEncoder, load, untrained
+from earth_embed.training import loop
+from earth_embed.training.run_dir import open_run
+from tests.conftest import random_places
+from tests.training.runs import SMALL, contents
+
+EXPERIMENT = dataclasses.replace(
+    SMALL, steps=6, checkpoints=Checkpoints(save_every=2, keep=1, validate_every=2, log_every=1)
+)
+
+
+@pytest.fixture(scope="module")
+def trained(sources, tmp_path_factory):
+    """A run whose best checkpoint is not its last, and the states that were saved, by step."""
+    states, scores = {}, {2: 0.1, 4: 0.9, 6: 0.2}
+
+    class Noting(loop.Checkpointer):
+        def save(self, state, score):
+            step = int(state.step)
+            states[step] = jax.device_get(state)
+            super().save(state, scores[step])
+
+    run = tmp_path_factory.mktemp("trained") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "Checkpointer", Noting)
+        loop.train(EXPERIMENT, run, sources)
+    return run, states
+
+
+@pytest.fixture(scope="module")
+def encoder(trained):
+    return load(trained[0])
+
+
+@pytest.fixture(scope="module")
+def places():
+    return random_places(np.random.default_rng(3), 50)
+
+
+def close(a, b):
+    """Equal but for the order of sums, which may change with the shape of a batch."""
+    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("which", "step"), [("last", 6), ("best", 4)])
+def test_the_encoder_is_the_checkpoint_s(which, step, trained, places):
+    run, states = trained
+    towers = Towers(EXPERIMENT)
+    apply = jax.jit(towers.encode_location)
+    found = load(run, which)(places)
+    close(found, apply(states[step].params, places.astype(np.float32)))
+    assert np.abs(found - apply(states[2].params, places.astype(np.float32))).max() > 1e-4
+    assert found.dtype == np.float32
+    assert found.shape == (50, 8)
+
+
+def test_loading_touches_nothing(trained):
+    run, _ = trained
+    before = contents(run)
+    load(str(run))(0.0, 0.0)
+    untrained(run)
+    assert contents(run) == before
+
+
+def test_untrained_is_where_the_run_started(trained, places):
+    run, _ = trained
+    towers = Towers(EXPERIMENT)
+    start = jax.jit(lambda: towers.init({"series": jax.ShapeDtypeStruct((1, 12), np.float32)}))()
+    expected = jax.jit(towers.encode_location)(start, places.astype(np.float32))
+    close(untrained(run)(places), expected)
+    assert np.abs(untrained(run)(places) - load(run)(places)).max() > 1e-4
+
+
+def test_every_spelling_of_a_place(encoder, places):
+    expected = encoder(places)
+    lon, lat = places.T
+    np.testing.assert_array_equal(encoder(lon, lat), expected)
+    np.testing.assert_array_equal(encoder(lon=list(lon), lat=list(lat)), expected)
+    np.testing.assert_array_equal(encoder(places.tolist()), expected)
+    one = encoder(float(lon[0]), float(lat[0]))
+    assert one.shape == (1, 8)
+    close(one[0], expected[0])
+    close(encoder(lon % 360, lat), expected)
+
+
+def test_one_place_has_one_embedding(encoder):
+    """The seam and the poles: every longitude of a pole is one place."""
+    seam = encoder([-180.0, 180.0], [12.0, 12.0])
+    np.testing.assert_allclose(seam[0], seam[1], atol=1e-4)
+    poles = encoder([0.0, 77.0, -150.0], [90.0, 90.0, 90.0])
+    np.testing.assert_allclose(poles - poles[0], 0, atol=1e-4)
+
+
+@pytest.mark.parametrize("empty", [np.empty((0, 2)), np.empty((0, 2), np.float32)])
+def test_no_places(encoder, empty):
+    for found in (encoder(empty), encoder([], [])):
+        assert found.shape == (0, 8)
+        assert found.dtype == np.float32
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.integers(0, 40).flatmap(
+        lambda n: arrays(np.float64, (n, 2), elements=st.floats(-90, 90, width=32))
+    ),
+    st.integers(1, 16),
+)
+def test_batch_size_changes_nothing(trained, encoder, places, batch_size):
+    small = LocationEncoder(EXPERIMENT, encoder._params, batch_size)
+    close(small(places), encoder(places))
+    if len(places):
+        close(encoder(places[:1]), encoder(places)[:1])
+
+
+@pytest.mark.parametrize(
+    ("lon", "lat", "message"),
+    [
+        ([47.4, 10.0], [108.5, 20.0], "row 0 .*lat=108.5.*are lon and lat swapped"),
+        ([float("nan")], [0.0], "must be finite"),
+        ([500.0], [0.0], "lon must lie in"),
+        ([1.0, 2.0], [1.0], "must have one shape"),
+        ([[1.0, 2.0, 3.0]], None, r"expected an \(N, 2\) array .* found shape \(1, 3\)"),
+        (["here"], ["there"], "must be numbers in degrees"),
+    ],
+)
+def test_bad_coordinates(encoder, lon, lat, message):
+    with pytest.raises(CoordinateError, match=message):
+        encoder(lon, lat)
+
+
+def test_what_cannot_be_loaded(trained, tmp_path):
+    run, _ = trained
+    with pytest.raises(ConfigError, match='which = \'newest\': expected "last" or "best"'):
+        load(run, "newest")
+    with pytest.raises(RunError, match="no run directory"):
+        load(tmp_path / "nowhere")
+    with pytest.raises(RunError, match="holds no run"):
+        load(tmp_path)
+    open_run(tmp_path / "new", EXPERIMENT)
+    with pytest.raises(CheckpointError, match="has the run been trained"):
+        load(tmp_path / "new")
+
+
+def test_the_package_says_what_an_encoder_is(trained, encoder):
+    assert earth_embed.load is load
+    assert repr(encoder) == "LocationEncoder('small', dim=8, degree=4)"
+    assert encoder.experiment == EXPERIMENT

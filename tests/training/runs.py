@@ -1,0 +1,120 @@
+"""Runs for the tests: a comparison of their states and records, and one experiment on tables."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from functools import partial
+
+import jax
+import numpy as np
+
+from earth_embed.config import Checkpoints, Experiment, Input, LocationConfig, Modality, Pair
+from earth_embed.encoders.towers import Towers
+from earth_embed.step.parallel import data_mesh, replicated
+from earth_embed.step.state import Updater
+from earth_embed.training.feed import example_shapes
+from tests.conftest import random_places
+
+SMALL = Experiment(
+    "small",
+    (Modality("series", "memory", "sample", "series", width=8, depth=1),),
+    Pair(),
+    LocationConfig(degree=4, hidden=(16, 16), features=8),
+    input=Input(loader="python"),
+    checkpoints=Checkpoints(save_every=2, validate_every=2, log_every=1, validation_examples=16),
+    batch_size=48,
+    steps=4,
+)
+"""Trains in seconds on the fixture `sources`."""
+
+
+def assert_same_state(a, b):
+    """Every leaf, to the last bit: parameters, moments and the step."""
+    a, b = (jax.tree_util.tree_leaves_with_path(jax.device_get(state)) for state in (a, b))
+    for (path, x), (other, y) in zip(a, b, strict=True):
+        assert path == other
+        np.testing.assert_array_equal(x, y, err_msg=jax.tree_util.keystr(path))
+
+
+def state_like(experiment, sources):
+    """The shapes, dtypes and shardings that `restore_state` asks for."""
+    towers = Towers(experiment)
+    samples = example_shapes({name: sources[name].train for name in towers.names})
+    shapes = jax.eval_shape(partial(Updater(towers).init, samples))
+    everywhere = replicated(data_mesh())
+    return jax.tree.map(
+        lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=everywhere), shapes
+    )
+
+
+def metrics(run_dir):
+    """The lines of metrics.jsonl, without the one value that is a matter of time."""
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k != "steps_per_second"} for line in lines]
+
+
+def checkpoint_steps(run_dir):
+    """The names in the run's folder of checkpoints; unfinished ones have longer names."""
+    return sorted(path.name for path in (run_dir / "checkpoints").iterdir())
+
+
+def contents(folder):
+    """Every file below a folder and its bytes."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder): path.read_bytes() for path in files}
+
+
+def write_experiment(folder, modalities=("a", "b"), **settings):
+    """Writes tables with features, and an experiment on them that needs no TensorFlow.
+
+    Args:
+        folder: Where to write; it holds {NAME}.csv, {NAME}.npy and tiny.py then.
+        modalities: Names of the modalities.
+        settings: Python source of further fields of the Experiment.
+
+    Returns:
+        The experiment's file.
+    """
+    rng = np.random.default_rng(0)
+    for i, name in enumerate(modalities):
+        lonlat = random_places(rng, 300 - 60 * i)
+        np.savetxt(folder / f"{name}.csv", lonlat, delimiter=",", header="lon,lat", comments="")
+        np.save(folder / f"{name}.npy", rng.normal(size=(len(lonlat), 6)).astype(np.float32))
+    fields = {
+        "method": "Salt(order='shuffled')",
+        "location": "LocationConfig(degree=4, hidden=(16, 16), features=8, dropout=0.1)",
+        "checkpoints": "Checkpoints(save_every=4, validate_every=8, log_every=1)",
+        "batch_size": "32",
+        "steps": "40",
+    } | settings
+    path = folder / "tiny.py"
+    path.write_text(
+        textwrap.dedent(f"""\
+            from earth_embed.config import *
+
+            def modality(name):
+                return Modality(name, f"{folder}/{{name}}.csv", f"{{name}}.npy", width=8, depth=1)
+
+            experiment = Experiment(
+                "tiny",
+                tuple(map(modality, {modalities})),
+                input=Input(loader="python"),
+            """)
+        + "".join(f"    {name}={value},\n" for name, value in fields.items())
+        + ")\n"
+    )
+    return path
+
+
+def start(*arguments, prefix=()):
+    """Starts the command `earth-embed` as a process of its own; `prefix` is a shell to start it."""
+    command = [sys.executable, "-m", "earth_embed", *map(str, arguments)]
+    return subprocess.Popen(
+        [*prefix, *prefix[:1], *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"COLUMNS": "400"},
+    )
