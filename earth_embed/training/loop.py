@@ -98,7 +98,7 @@ def train(experiment: Experiment, run_dir: Path, sources: Mapping[str, Splits]) 
         with closing(Records(run_dir, start, experiment.steps)) as records:
             for fed in feed(method, batches, mesh, start, experiment.steps):
                 state, metrics = step(state, fed.batch)
-                done = int(clock.tick())
+                done = clock.tick()
                 stopping = bool(stop)  # read once: a signal from here on is for the next step
                 last = done == experiment.steps or stopping
                 # The order below is part of the contract: metrics, validation, checkpoint, and only

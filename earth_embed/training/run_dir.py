@@ -40,7 +40,7 @@ def check_run(run_dir: Path, experiment: Experiment) -> None:
             raise RunError(f"the run directory {run_dir} is a file")
         if not os.access(run_dir, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        if not any(run_dir.iterdir()):
+        if all(entry.name.startswith(".") for entry in run_dir.iterdir()):
             return
     except OSError as error:
         raise RunError(f"cannot use the run directory {run_dir}: {error.strerror}") from error
