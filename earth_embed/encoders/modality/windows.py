@@ -1,8 +1,8 @@
 """Windows over a sequence, so that a convolution is one matrix product.
 
 Why not `nn.Conv`: inside `lax.cond` and `lax.switch`, where SALT's towers live, XLA compiles the
-kernel gradient of a convolution for the CPU to a plain loop, measured 80 to 180 times slower than
-outside (`experiments/benchmarks/conv_in_cond.py`). Matrix products cost the same in both places.
+kernel gradient of a convolution for the CPU to a plain loop, measured 63 times slower than outside
+(`experiments/benchmarks/conv_in_cond.py`). Matrix products are as fast in both places.
 """
 
 from __future__ import annotations
