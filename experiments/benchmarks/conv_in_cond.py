@@ -3,7 +3,8 @@
     python experiments/benchmarks/conv_in_cond.py
 
 SALT's towers live inside a conditional. On the CPU, XLA compiles a convolution's kernel gradient
-there to a plain loop; the same layer as a matrix product over windows is as fast in both places. This is why the towers use no convolution.
+there to a plain loop; the same layer as a matrix product over windows is as fast in both places.
+This is why the towers use no convolution.
 """
 
 import time
