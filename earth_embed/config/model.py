@@ -1,0 +1,134 @@
+"""Settings of what is trained: the location encoder, the modalities, the temperature."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from earth_embed.config.checks import Faults
+
+
+@dataclass(frozen=True)
+class LocationConfig:
+    """The location encoder: real spherical harmonics, then a SIREN."""
+
+    degree: int = 10
+    """Number L of spherical-harmonic degrees l = 0 … L−1; L² features. Low is smooth."""
+    hidden: tuple[int, ...] = (512, 512)
+    """Widths of the SIREN's hidden layers."""
+    features: int = 256
+    """Dimension D of the embedding."""
+    w0_first: float = 30.0
+    """Frequency w0 of the first sine layer (SIREN; SatCLIP uses 30). Low is smooth."""
+    w0_hidden: float = 1.0
+    """Frequency w0 of the other sine layers."""
+    dropout: float = 0.0
+    """Dropout on the hidden pre-activations while training (SatCLIP uses 0.5)."""
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        faults = Faults("location", self)
+        faults.expect(
+            1 <= self.degree <= 200,
+            "degree",
+            self.degree,
+            "1 … 200 (float32 recurrence; its seed underflows near 256)",
+        )
+        faults.expect(
+            bool(self.hidden) and all(width > 0 for width in self.hidden),
+            "hidden",
+            self.hidden,
+            "at least one positive width",
+        )
+        faults.at_least("features", self.features, 1)
+        faults.positive("w0_first", self.w0_first)
+        faults.positive("w0_hidden", self.w0_hidden)
+        faults.fraction("dropout", self.dropout)
+        faults.raise_if_any()
+
+
+@dataclass(frozen=True)
+class Modality:
+    """One modality: where its samples and places come from, and what encodes them."""
+
+    name: str
+    """Its name in metrics and parameters."""
+    dataset: str
+    """A TFDS builder ("blue_marble", or "blue_marble/tiny" with a config), or the path of a CSV or
+    Parquet table with columns lon and lat (degrees)."""
+    field: str
+    """The feature or column that holds the sample; for a table also a .npy file with one row per
+    table row, relative to the table."""
+    encoder: str = "projection"
+    """The modality encoder: "image", "text", "series", "projection", or one you registered."""
+    width: int = 64
+    """Width of the modality encoder."""
+    depth: int = 2
+    """Depth of the modality encoder."""
+    mean: float = 0.0
+    """Numeric samples are standardised as (x − mean) / std before they are encoded."""
+    std: float = 1.0
+    """See mean."""
+    text_bytes: int = 96
+    """Text is cut, or padded with zeros, to this many UTF-8 bytes."""
+    train_split: str = "train"
+    """Split to train on; a slice such as "train[:90%]" where the TFDS data set holds out nothing.
+    A table's splits are "train", "validation" and "all"."""
+    validation_split: str = "validation"
+    """Split of held-out places."""
+    layers: tuple[str, ...] = ()
+    """Geographic layers that this modality shows. An evaluation task that predicts one of them is
+    refused. The data set's own name always counts."""
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        faults = Faults(f"modalities[{self.name!r}]", self)
+        faults.expect(
+            re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", self.name) is not None,
+            "name",
+            self.name,
+            "letters, digits and underscores, a letter first",
+        )
+        faults.expect(bool(self.dataset), "dataset", self.dataset, "a TFDS name or a table's path")
+        faults.expect(bool(self.field), "field", self.field, "a feature or column name")
+        faults.at_least("width", self.width, 1)
+        faults.at_least("depth", self.depth, 1)
+        faults.positive("std", self.std)
+        faults.at_least("text_bytes", self.text_bytes, 1)
+        faults.raise_if_any()
+
+    @property
+    def is_table(self) -> bool:
+        """Whether `dataset` is a user's table rather than a TFDS builder."""
+        return PurePath(self.dataset).suffix.lower() in (".csv", ".parquet", ".pq")
+
+    @property
+    def shown_layers(self) -> frozenset[str]:
+        """The layers that this modality shows, its data set's own name among them."""
+        own = PurePath(self.dataset).stem if self.is_table else re.split("[/:]", self.dataset)[0]
+        return frozenset({*self.layers, own})
+
+
+@dataclass(frozen=True)
+class LogitScale:
+    """The learnable inverse temperature, exp(s), clamped from above."""
+
+    temperature: float = 0.07
+    """Initial temperature τ; s starts at ln(1/τ) (CLIP and SatCLIP: 0.07)."""
+    min_temperature: float = 0.01
+    """exp(s) is clamped to at most 1/min_temperature (CLIP: 0.01, that is a scale of 100)."""
+    learnable: bool = True
+    """Whether s trains."""
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        faults = Faults("logit_scale", self)
+        faults.positive("min_temperature", self.min_temperature)
+        faults.expect(
+            self.temperature >= self.min_temperature,
+            "temperature",
+            self.temperature,
+            f"a number ≥ min_temperature = {self.min_temperature}",
+        )
+        faults.raise_if_any()

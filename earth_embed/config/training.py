@@ -1,0 +1,74 @@
+"""Settings of how it is trained: the optimiser, the input pipeline, saving and logging."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from earth_embed.config.checks import Faults
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """AdamW with linear warm-up and cosine decay."""
+
+    learning_rate: float = 1e-4
+    """Peak learning rate (the paper: 1e-4)."""
+    weight_decay: float = 0.01
+    """Decoupled weight decay on matrices; none on vectors, biases, norms and the logit scale."""
+    warmup_steps: int = 0
+    """Steps of linear warm-up."""
+    final_fraction: float = 0.0
+    """The learning rate ends at this fraction of its peak (1: constant)."""
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        faults = Faults("optimizer", self)
+        faults.positive("learning_rate", self.learning_rate)
+        faults.at_least("weight_decay", self.weight_decay, 0)
+        faults.at_least("warmup_steps", self.warmup_steps, 0)
+        faults.expect(0 <= self.final_fraction <= 1, "final_fraction", self.final_fraction, "0 … 1")
+        faults.raise_if_any()
+
+
+@dataclass(frozen=True)
+class Input:
+    """How batches reach the device. It changes speed and memory, never which examples are seen."""
+
+    loader: Literal["tf.data", "python"] = "tf.data"
+    """tf.data, or a Python thread that needs no TensorFlow (for tables and in-memory arrays)."""
+    in_memory: bool = True
+    """Read each data set into memory once; otherwise read records at random from disk."""
+    prefetch: int = 2
+    """Batches prepared ahead of the step."""
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        faults = Faults("input", self)
+        faults.one_of("loader", self.loader, ("tf.data", "python"))
+        faults.at_least("prefetch", self.prefetch, 1)
+        faults.raise_if_any()
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """When the run is saved, validated and logged."""
+
+    save_every: int = 200
+    """Steps between checkpoints; the last step is always saved."""
+    keep: int = 2
+    """The last so many checkpoints are kept, and the best by validation retrieval@1."""
+    validate_every: int = 100
+    """Steps between validations on held-out places."""
+    validation_examples: int = 512
+    """Held-out examples of each modality per validation (fewer where there are fewer)."""
+    log_every: int = 10
+    """Steps between lines of metrics."""
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        faults = Faults("checkpoints", self)
+        for name in ("save_every", "keep", "validate_every", "log_every"):
+            faults.at_least(name, getattr(self, name), 1)
+        faults.at_least("validation_examples", self.validation_examples, 2)
+        faults.raise_if_any()
