@@ -55,12 +55,11 @@ class MeltMethod:
             scales[self._groups],
             groups=jnp.asarray(self._groups) if settings.negatives == "within" else None,
         )
-        mean_loss, retrieval = (
-            self._by_modality(contrast.loss),
-            self._by_modality(contrast.retrieved),
-        )
-        total = contrast.loss.mean() if settings.reduction == "samples" else mean_loss.mean()
-        return total, {"retrieval@1": retrieval, "logit_scale": scales}
+        losses = contrast.loss  # (B,)
+        if settings.reduction == "modalities":
+            losses = self._by_modality(losses)  # (M,)
+        retrieval = self._by_modality(contrast.retrieved)
+        return losses.mean(), {"retrieval@1": retrieval, "logit_scale": scales}
 
     def _by_modality(self, values: jax.Array) -> jax.Array:
         """The mean of (B,) values over each modality's rows: (M,)."""
