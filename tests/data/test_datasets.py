@@ -1,3 +1,4 @@
+import contextlib
 import resource
 import subprocess
 import sys
@@ -348,17 +349,23 @@ def test_a_folder_that_cannot_be_written_is_one_error(tmp_path):
         prepare("odd", tmp_path / "file" / "folder")
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def small_files():
-    """Writing past 20 kB fails, as on a full disk."""
+    """Writing past 20 kB fails, as on a full disk.
+
+    Not a fixture: the limit must not last while pytest writes its own progress to a long log.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_full_disk_is_one_error_and_leaves_no_data_set(tmp_path, small_files):
-    with pytest.raises(DataError, match=r"cannot prepare the data set 'odd' in .*File too large"):
+def test_a_full_disk_is_one_error_and_leaves_no_data_set(tmp_path):
+    error = r"cannot prepare the data set 'odd' in .*File too large"
+    with small_files(), pytest.raises(DataError, match=error):
         prepare("odd", tmp_path)
     assert not list(tmp_path.rglob("*array_record*"))
 
