@@ -1,6 +1,8 @@
 """A strict session: strict dtypes, no rank promotion, warnings are errors, 8 fake CPU devices."""
 
+import contextlib
 import os
+import resource
 
 # Tests compile far more than they compute.
 _flags = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
@@ -33,6 +35,20 @@ METHODS = {"pair": Pair(), "melt": Melt(), "salt": Salt()}
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@contextlib.contextmanager
+def limited_file_size(size):
+    """Writing past `size` bytes of a file fails, as on a full disk.
+
+    Not a fixture: the limit must not last while pytest writes its own progress to a long log.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def random_places(rng, count):

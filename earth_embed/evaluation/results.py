@@ -197,7 +197,7 @@ def load_results(path: Path) -> Results:
             settings=Settings(**settings),
             kinds=values["kinds"],
             records=tuple(Record(**record) for record in values["records"]),
-            scored=values.get("scored", {}),
+            scored=values["scored"],
             versions=values["versions"],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -1,5 +1,3 @@
-import contextlib
-import resource
 import subprocess
 import sys
 from itertools import combinations
@@ -15,6 +13,7 @@ from earth_embed.coordinates import EARTH_RADIUS_KM, block_of
 from earth_embed.data.sources import encode_text, in_memory
 from earth_embed.data.tfds_source import OURS, open_tfds, prepare, read_columns
 from earth_embed.errors import CoordinateError, DataError, EarthEmbedError
+from tests.conftest import limited_file_size
 
 tfds = pytest.importorskip("tensorflow_datasets")
 
@@ -349,23 +348,9 @@ def test_a_folder_that_cannot_be_written_is_one_error(tmp_path):
         prepare("odd", tmp_path / "file" / "folder")
 
 
-@contextlib.contextmanager
-def small_files():
-    """Writing past 20 kB fails, as on a full disk.
-
-    Not a fixture: the limit must not last while pytest writes its own progress to a long log.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def test_a_full_disk_is_one_error_and_leaves_no_data_set(tmp_path):
     error = r"cannot prepare the data set 'odd' in .*File too large"
-    with small_files(), pytest.raises(DataError, match=error):
+    with limited_file_size(20_000), pytest.raises(DataError, match=error):
         prepare("odd", tmp_path)
     assert not list(tmp_path.rglob("*array_record*"))
 

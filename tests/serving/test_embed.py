@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import resource
 import tempfile
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from pyarrow import parquet
 from earth_embed.coordinates import unit_vector
 from earth_embed.errors import CoordinateError, DataError, EarthEmbedError
 from earth_embed.serving.embed import embed_table
+from tests.conftest import limited_file_size
 
 
 class UnitVector:
@@ -226,12 +226,8 @@ def test_a_full_disk_loses_nothing(tmp_path, suffix):
     frame = pd.DataFrame({"lon": rng.uniform(-180, 180, 5000), "lat": rng.uniform(-90, 90, 5000)})
     frame.to_csv(source)
     output.write_text("what stood here before")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, hard))
-    try:
-        with pytest.raises(EarthEmbedError, match=r"cannot write .*out.*File too large"):
-            embed_table(UnitVector(), source, output, batch_size=100)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    error = r"cannot write .*out.*File too large"
+    with limited_file_size(40_000), pytest.raises(EarthEmbedError, match=error):
+        embed_table(UnitVector(), source, output, batch_size=100)
     assert output.read_text() == "what stood here before"
     assert {file.name for file in tmp_path.iterdir()} == {source.name, output.name}
