@@ -1,4 +1,4 @@
-"""The command `earth-embed`: train, evaluate, embed, map."""
+"""The command `earth-embed`: train, evaluate, embed, map, import."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import tyro
 
@@ -15,12 +15,16 @@ from earth_embed.config import Experiment, Method
 from earth_embed.config.files import load_experiment
 from earth_embed.errors import ConfigError, EarthEmbedError, Interrupted
 
+if TYPE_CHECKING:
+    from earth_embed.pretrained import LocationEncoder
+
 USAGE = """usage: earth-embed COMMAND ...
 
   train EXPERIMENT.py   train the experiment that a Python file defines, or resume its run
   evaluate RUN          score a run beside its baselines
   embed RUN TABLE       add embeddings to a table of places
   map RUN               draw the embeddings of the whole Earth
+  import satclip FILE   turn published weights (satclip or geoclip) into a run
 
 earth-embed COMMAND --help explains a command's options."""
 
@@ -71,6 +75,8 @@ class Embed:
     """CSV or Parquet to write."""
     which: Literal["last", "best"] = "last"
     """Checkpoint: the last, or the best by validation retrieval@1."""
+    smoothing_km: float = 0.0
+    """Smooth the encoder's spherical harmonics by a heat kernel of this standard deviation."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,20 @@ class Map:
     """Leave the ocean blank."""
     which: Literal["last", "best"] = "last"
     """Checkpoint: the last, or the best by validation retrieval@1."""
+    smoothing_km: float = 0.0
+    """Smooth the encoder's spherical harmonics by a heat kernel of this standard deviation."""
+
+
+@dataclass(frozen=True)
+class Import:
+    """Turns published weights of a location encoder into a run."""
+
+    published: Annotated[Literal["satclip", "geoclip"], tyro.conf.Positional]
+    """Whose weights they are."""
+    file: Annotated[Path | None, tyro.conf.Positional] = None
+    """A safetensors or torch file (default for geoclip: the one in the installed package)."""
+    run_dir: Path | None = None
+    """Directory of the run (default: runs/satclip-lL for L degrees, or runs/geoclip)."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -99,6 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "evaluate": _evaluate,
         "embed": _embed,
         "map": _map,
+        "import": _import,
     }
     name = arguments[0] if arguments else "--help"
     if name in ("--help", "-h"):
@@ -210,26 +231,41 @@ def _evaluate(arguments: list[str]) -> None:
 
 def _embed(arguments: list[str]) -> None:
     options: Embed = _parse(Embed, arguments, "earth-embed embed")
-    from earth_embed.pretrained import load
     from earth_embed.serving.embed import embed_table
 
-    rows = embed_table(load(options.run, options.which), options.table, options.output)
+    rows = embed_table(_encoder(options), options.table, options.output)
     print(f"wrote {rows} rows to {options.output}")
 
 
 def _map(arguments: list[str]) -> None:
     options: Map = _parse(Map, arguments, "earth-embed map")
-    from earth_embed.pretrained import load
     from earth_embed.serving.map import embedding_map
 
     embedding_map(
-        load(options.run, options.which),
+        _encoder(options),
         options.output,
         resolution=options.resolution,
         coastlines=options.coastlines,
         land_only=options.land_only,
     )
     print(f"wrote {options.output}")
+
+
+def _import(arguments: list[str]) -> None:
+    options: Import = _parse(Import, arguments, "earth-embed import")
+    from earth_embed.importing import import_weights
+
+    published, run_dir = import_weights(options.published, options.file, options.run_dir)
+    print(f"imported {published.summary}: {published.parameters:,} parameters")
+    print(f"wrote {run_dir}; next: earth-embed evaluate {run_dir}")
+
+
+def _encoder(options: Embed | Map) -> LocationEncoder:
+    """The run's encoder, smoothed if so asked."""
+    from earth_embed.pretrained import load
+
+    encoder = load(options.run, options.which)
+    return encoder.smoothed(options.smoothing_km) if options.smoothing_km else encoder
 
 
 def _parse(kind: Any, arguments: list[str], program: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from earth_embed.config import Experiment
+from earth_embed.config.location import describe, harmonics_in
 from earth_embed.coordinates import check_lonlat
 from earth_embed.errors import ConfigError
 
@@ -23,21 +25,29 @@ class LocationEncoder:
         dim: Dimension D of the embedding.
     """
 
-    def __init__(self, experiment: Experiment, params: Any, batch_size: int = 8192) -> None:
+    def __init__(
+        self,
+        experiment: Experiment,
+        params: Any,
+        batch_size: int = 2048,
+        smoothing_km: float = 0.0,
+    ) -> None:
         """Wraps the location encoder's parameters.
 
         Args:
             experiment: The experiment that they belong to.
             params: The location encoder's parameters.
             batch_size: Points computed at once; memory grows with it and nothing else changes.
+            smoothing_km: See `smoothed`.
         """
-        from earth_embed.encoders.location import HarmonicSiren
+        from earth_embed.encoders.location import build_location
 
         self.experiment = experiment
         self.dim = experiment.location.features
         self._params = params
         self._batch_size = batch_size
-        module = HarmonicSiren(experiment.location)
+        self._smoothing_km = smoothing_km
+        module = build_location(experiment.location, smoothing_km=smoothing_km)
         self._apply = jax.jit(lambda params, lonlat: module.apply({"params": params}, lonlat))
 
     def __call__(self, lon: ArrayLike, lat: ArrayLike | None = None) -> np.ndarray:
@@ -63,9 +73,34 @@ class LocationEncoder:
             out[start : start + len(part)] = self._apply(self._params, padded)[: len(part)]
         return out
 
+    def smoothed(self, km: float) -> LocationEncoder:
+        """The same encoder on smoothed spherical harmonics: a dial of scale, without training.
+
+        The harmonics Y_lm are multiplied by exp(−l(l+1) km²/2R²): a heat kernel of standard
+        deviation `km` along each axis. It filters what the network is given, not what it makes:
+        a network is not linear and adds finer detail again, so the embeddings grow smoother, but
+        not band-limited. Twice smoothed is smoothed by the root of the sum of squares.
+
+        Args:
+            km: Standard deviation in kilometres; 0 changes nothing.
+
+        Raises:
+            ConfigError: `km` is negative or not finite, or the encoder has no harmonics.
+        """
+        if not 0 <= km < math.inf:
+            raise ConfigError(f"smoothing by {km} km: expected a finite number ≥ 0")
+        location = self.experiment.location
+        if not any(harmonics_in(location)):
+            raise ConfigError(
+                "smoothing acts on spherical harmonics, and the encoder of "
+                f"{self.experiment.name!r} has none: {describe(location)}"
+            )
+        total = math.hypot(self._smoothing_km, km)
+        return LocationEncoder(self.experiment, self._params, self._batch_size, total)
+
     def __repr__(self) -> str:
-        name, degree = self.experiment.name, self.experiment.location.degree
-        return f"LocationEncoder({name!r}, dim={self.dim}, degree={degree})"
+        name, location = self.experiment.name, describe(self.experiment.location)
+        return f"LocationEncoder({name!r}, dim={self.dim}, {location})"
 
 
 def load(run: str | Path, which: str = "last") -> LocationEncoder:

@@ -11,6 +11,8 @@ from earth_embed.config import (
     Melt,
     Modality,
     Optimizer,
+    Siren,
+    SphericalHarmonics,
 )
 
 IMAGE = Modality(
@@ -30,7 +32,7 @@ experiment = Experiment(
     name="quickstart",
     modalities=(IMAGE, TEXT, TURBIDITY),
     method=Melt(),
-    location=LocationConfig(degree=15, hidden=(512, 512), features=256),
+    location=LocationConfig(SphericalHarmonics(degree=15), Siren((512, 512)), features=256),
     logit_scale=LogitScale(temperature=0.07),
     optimizer=Optimizer(learning_rate=1e-4),
     checkpoints=Checkpoints(save_every=200, validate_every=100),

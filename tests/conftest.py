@@ -25,6 +25,8 @@ from earth_embed.config import (  # noqa: E402
     Modality,
     Pair,
     Salt,
+    Siren,
+    SphericalHarmonics,
 )
 from earth_embed.data.open import Splits  # noqa: E402
 from earth_embed.data.sources import ArraySource  # noqa: E402
@@ -104,7 +106,7 @@ def make_experiment():
                 for name in names
             ),
             "method": METHODS[kind],
-            "location": LocationConfig(degree=4, hidden=(16, 16), features=8),
+            "location": LocationConfig(SphericalHarmonics(4), Siren((16, 16)), features=8),
             "input": Input(loader="python"),
             "checkpoints": Checkpoints(
                 save_every=4, validate_every=4, log_every=1, validation_examples=16

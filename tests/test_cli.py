@@ -14,7 +14,7 @@ from PIL import Image
 
 from earth_embed import cli, load
 from earth_embed.cli import main, parse_train
-from earth_embed.config import Experiment, LocationConfig, Melt, Salt
+from earth_embed.config import Experiment, LocationConfig, Melt, Salt, Siren, SphericalHarmonics
 from earth_embed.config.files import load_experiment
 from earth_embed.data.sources import ArraySource
 from earth_embed.data.tables import open_table
@@ -91,14 +91,15 @@ def test_usage_and_version(capsys):
 
 def test_unknown_command(refused):
     message = refused("trian")
-    assert message == "error: no command 'trian'; expected one of train, evaluate, embed, map\n"
+    known = "train, evaluate, embed, map, import"
+    assert message == f"error: no command 'trian'; expected one of {known}\n"
 
 
 def test_overrides_reach_nested_fields(experiment):
     changed, where = parse_train(
         [
-            *(str(experiment), "--location.degree", "5", "--modalities.0.width", "9"),
-            *("--method.negatives", "within", "--location.hidden", "8", "12"),
+            *(str(experiment), "--location.encoding.degree", "5", "--modalities.0.width", "9"),
+            *("--method.negatives", "within", "--location.network.hidden", "8", "12"),
             *("--modalities.1.layers", "climate", "soil", "--optimizer.learning-rate", "3e-3"),
             *("--logit-scale.no-learnable", "--run-dir", "elsewhere"),
         ]
@@ -107,7 +108,7 @@ def test_overrides_reach_nested_fields(experiment):
     first, second = original.modalities
     assert changed == dataclasses.replace(
         original,
-        location=dataclasses.replace(original.location, degree=5, hidden=(8, 12)),
+        location=LocationConfig(SphericalHarmonics(5), Siren((8, 12), dropout=0.1), features=8),
         modalities=(
             dataclasses.replace(first, width=9),
             dataclasses.replace(second, layers=("climate", "soil")),
@@ -146,9 +147,9 @@ def test_help_lists_and_explains_every_field(experiment, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ("--location.degree 0", r"location\.degree = 0: expected 1 … 200"),
-        ("--location.degree ten", r"--location\.degree.*'ten'"),
-        ("--location.degre 5", r"--location\.degre\b"),
+        ("--location.encoding.degree 0", r"location\.encoding\.degree = 0: expected 1 … 1024"),
+        ("--location.encoding.degree ten", r"--location\.encoding\.degree.*'ten'"),
+        ("--location.encoding.degre 5", r"--location\.encoding\.degre\b"),
         ("--modalities.0.width 0", r"modalities\['a'\]\.width = 0: expected a number ≥ 1"),
         ("--modalities.0.encoder tetx", r"encoder = 'tetx': expected one of .*'text'"),
         ("--modalities.1.name a", r"modalities = \['a', 'a'\]: expected distinct names"),
@@ -183,8 +184,10 @@ def test_bad_experiment_files(refused, tmp_path):
 
 def test_other_settings_for_a_run_are_refused(run, experiment, refused):
     before = contents(run)
-    error = refused("train", experiment, "--run-dir", run, "--steps", 3, "--location.degree", 7)
-    assert "location.degree: 4 → 7" in error
+    error = refused(
+        "train", experiment, "--run-dir", run, "--steps", 3, "--location.encoding.degree", 7
+    )
+    assert "location.encoding.degree: 4 → 7" in error
     assert contents(run) == before
 
 
@@ -209,6 +212,30 @@ def test_embed_adds_the_encoder_s_embeddings(run, tmp_path, rng, capsys):
     assert list(text["name"]) == list(table["name"])
     columns = text[[f"e{i}" for i in range(8)]].to_numpy()
     np.testing.assert_allclose(columns, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_embeddings_and_maps_can_be_smoothed(run, tmp_path, rng, refused):
+    lonlat = random_places(rng, 5)
+    pd.DataFrame(lonlat, columns=["lon", "lat"]).to_csv(tmp_path / "p.csv", index=False)
+    main(
+        [
+            "embed",
+            str(run),
+            str(tmp_path / "p.csv"),
+            "-o",
+            f"{tmp_path}/o.pq",
+            "--smoothing-km",
+            "900",
+        ]
+    )
+    found = np.stack(pd.read_parquet(tmp_path / "o.pq")["embedding"])
+    np.testing.assert_allclose(found, load(run).smoothed(900)(lonlat), rtol=1e-5, atol=1e-6)
+    options = ["--resolution", "10", "--no-coastlines"]
+    maps = [tmp_path / "sharp.png", tmp_path / "smooth.png"]
+    main(["map", str(run), "-o", str(maps[0]), *options])
+    main(["map", str(run), "-o", str(maps[1]), *options, "--smoothing-km", "3000"])
+    assert maps[0].read_bytes() != maps[1].read_bytes()
+    assert "finite number ≥ 0" in refused("map", run, "-o", maps[0], "--smoothing-km", -5)
 
 
 @pytest.mark.parametrize(
@@ -278,7 +305,7 @@ def test_an_unreadable_image_found_while_training(loader, refused, tmp_path, rng
         "from earth_embed.config import *\n"
         f"photos = Modality('photos', {str(table)!r}, 'file', 'image', width=8, depth=1)\n"
         "experiment = Experiment('photos', (photos,), Pair(), steps=30, batch_size=16,\n"
-        "    location=LocationConfig(degree=4, hidden=(8,), features=8),\n"
+        "    location=LocationConfig(SphericalHarmonics(4), Siren((8,)), features=8),\n"
         "    input=Input(in_memory=False), checkpoints=Checkpoints(validation_examples=4))\n"
     )
     error = refused("train", experiment, "--run-dir", tmp_path / "run", "--input.loader", loader)
@@ -343,7 +370,7 @@ def test_every_experiment_loads_and_takes_a_step(path):
     small = dataclasses.replace(
         experiment,
         batch_size=12,
-        location=LocationConfig(experiment.location.degree, (8,), features=8),
+        location=LocationConfig(experiment.location.encoding, Siren((8,)), features=8),
         modalities=tuple(dataclasses.replace(m, width=8, depth=1) for m in experiment.modalities),
         input=dataclasses.replace(experiment.input, loader="python"),
     )

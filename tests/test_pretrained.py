@@ -1,6 +1,8 @@
 """A trained encoder in use: what was trained, of any spelling and number of places."""
 
 import dataclasses
+import json
+import shutil
 
 import jax
 import numpy as np
@@ -10,7 +12,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import earth_embed
-from earth_embed.config import Checkpoints
+from earth_embed.config import (
+    Cartesian,
+    Checkpoints,
+    Concatenation,
+    Linear,
+    LocationConfig,
+    Wrap,
+)
 from earth_embed.encoders.towers import Towers
 from earth_embed.errors import CheckpointError, ConfigError, CoordinateError, RunError
 from earth_embed.pretrained import LocationEncoder, load, untrained
@@ -86,6 +95,43 @@ def test_untrained_is_where_the_run_started(trained, places):
     assert np.abs(untrained(run)(places) - load(run)(places)).max() > 1e-4
 
 
+def test_a_run_saved_when_there_was_one_encoder_is_loaded(trained, encoder, places, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(trained[0], copy)
+    record = json.loads((copy / "run.json").read_text())
+    record["experiment"]["location"] = {
+        "degree": 4,
+        "hidden": [16, 16],
+        "features": 8,
+        "w0_first": 30.0,
+        "w0_hidden": 1.0,
+        "dropout": 0.0,
+    }
+    (copy / "run.json").write_text(json.dumps(record))
+    again = load(copy)
+    assert again.experiment == EXPERIMENT
+    np.testing.assert_array_equal(again(places), encoder(places))
+    open_run(copy, EXPERIMENT)  # the run can be resumed
+
+
+def test_smoothing_is_a_dial(encoder, places):
+    np.testing.assert_array_equal(encoder.smoothed(0)(places), encoder(places))
+    twice = encoder.smoothed(300).smoothed(400)(places)
+    close(twice, encoder.smoothed(500)(places))
+    steps = [encoder.smoothed(km)(places).std(axis=0).sum() for km in (0, 1000, 2000, 4000, 1e6)]
+    assert steps == sorted(steps, reverse=True)
+    assert steps[-1] < 1e-4 * steps[0]  # nothing but Y_00 is left
+    assert encoder.smoothed(500).experiment == EXPERIMENT
+    for km in (-1, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match="expected a finite number ≥ 0"):
+            encoder.smoothed(km)
+    location = LocationConfig(Concatenation((Wrap(), Cartesian())), Linear(), 8)
+    plain = LocationEncoder(dataclasses.replace(EXPERIMENT, location=location), {})
+    message = r"acts on spherical harmonics.*'small' has none: \(Wrap, Cartesian\) → Linear"
+    with pytest.raises(ConfigError, match=message):
+        plain.smoothed(100)
+
+
 def test_every_spelling_of_a_place(encoder, places):
     expected = encoder(places)
     lon, lat = places.T
@@ -158,5 +204,5 @@ def test_what_cannot_be_loaded(trained, tmp_path):
 
 def test_the_package_says_what_an_encoder_is(trained, encoder):
     assert earth_embed.load is load
-    assert repr(encoder) == "LocationEncoder('small', dim=8, degree=4)"
+    assert repr(encoder) == "LocationEncoder('small', dim=8, SphericalHarmonics → Siren)"
     assert encoder.experiment == EXPERIMENT

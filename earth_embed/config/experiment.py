@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from earth_embed.config.checks import Faults
+from earth_embed.config.location import Location, LocationConfig
+from earth_embed.config.loss import Loss, Memory, NtXent, Sigmoid
 from earth_embed.config.methods import Melt, Method, Pair
-from earth_embed.config.model import LocationConfig, LogitScale, Modality
+from earth_embed.config.model import LogitScale, Modality
 from earth_embed.config.training import Checkpoints, Input, Optimizer
 
 
@@ -25,18 +27,24 @@ class Experiment:
     """The modalities, each with its own places."""
     method: Method = field(default_factory=Melt)
     """How they train the location encoder: Pair, Melt or Salt."""
-    location: LocationConfig = field(default_factory=LocationConfig)
-    """The location encoder."""
+    location: Location = field(default_factory=LocationConfig)
+    """The location encoder, or several combined."""
     logit_scale: LogitScale = field(default_factory=LogitScale)
     """The learnable temperature."""
+    loss: Loss = field(default_factory=NtXent)
+    """The contrastive loss: NtXent, Sigmoid or GeodesicNtXent."""
+    memory: Memory = field(default_factory=Memory)
+    """How a batch larger than memory is computed."""
     optimizer: Optimizer = field(default_factory=Optimizer)
     """The optimiser."""
     input: Input = field(default_factory=Input)
     """The input pipeline."""
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
     """Saving, validation and logging."""
-    batch_size: int = 2048
-    """Samples in a batch: of all modalities together (MELT) or of the active one (pair, SALT)."""
+    batch_size: int | Literal["all"] = 2048
+    """Samples in a batch: of all modalities together (MELT) or of the active one (pair, SALT).
+    "all": every example of a modality in one batch, so that an epoch is one step (but for a rest
+    that the devices cannot share, another one each epoch)."""
     steps: int = 1000
     """Optimiser steps."""
     seed: int = 0
@@ -54,7 +62,13 @@ class Experiment:
             self.name,
             "letters, digits, '_', '-' and '.'",
         )
-        faults.at_least("batch_size", self.batch_size, 2)
+        size = self.batch_size
+        faults.expect(
+            size == "all" if isinstance(size, str) else size >= 2,
+            "batch_size",
+            size,
+            "a number ≥ 2 or 'all'",
+        )
         faults.at_least("steps", self.steps, 1)
         faults.expect(0 <= self.seed < 2**31, "seed", self.seed, "0 … 2³¹ − 1")
         faults.one_of("compute_dtype", self.compute_dtype, ("float32", "bfloat16"))
@@ -67,16 +81,16 @@ class Experiment:
         if isinstance(self.method, Melt) and self.method.quotas:
             quotas = self.method.quotas
             faults.expect(
-                len(quotas) == len(names) and sum(quotas) == self.batch_size,
+                len(quotas) == len(names) and sum(quotas) == size,
                 "method.quotas",
                 quotas,
-                f"{len(names)} counts that sum to batch_size = {self.batch_size}",
+                f"{len(names)} counts that sum to batch_size = {size!r}",
             )
-        if isinstance(self.method, Melt):
+        if isinstance(self.method, Melt) and isinstance(size, int):
             faults.expect(
-                self.batch_size >= 2 * len(names),
+                size >= 2 * len(names),
                 "batch_size",
-                self.batch_size,
+                size,
                 f"at least two samples for each of {len(names)} modalities",
             )
         faults.expect(
@@ -85,6 +99,13 @@ class Experiment:
             self.optimizer.warmup_steps,
             f"at most steps = {self.steps}",
         )
+        if isinstance(self.loss, Sigmoid):
+            faults.expect(
+                self.method.direction == "sample_to_location",
+                "method.direction",
+                self.method.direction,
+                "'sample_to_location' with loss Sigmoid, which is symmetric as it is",
+            )
         faults.raise_if_any()
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import runpy
 import sys
 import types
@@ -51,18 +50,19 @@ def load_experiment(path: str | Path) -> Experiment:
 
 
 def to_json(experiment: Experiment) -> dict[str, Any]:
-    """The experiment as JSON-ready values; the method carries its class under "kind"."""
-    values = dataclasses.asdict(experiment)
-    values["method"] = {"kind": type(experiment.method).__name__, **values["method"]}
-    return json.loads(json.dumps(values))
+    """The experiment as JSON-ready values; a choice of classes carries its own under "kind"."""
+    return cast(dict[str, Any], _plain(Experiment, experiment))
 
 
 def from_json(values: dict[str, Any]) -> Experiment:
-    """Reads what `to_json` wrote.
+    """Reads what `to_json` wrote, also before location encoders were a choice.
 
     Raises:
         ConfigError: a field is unknown or missing.
     """
+    location = values.get("location", {})
+    if "degree" in location:
+        values = values | {"location": _harmonics_and_siren(location)}
     return _build(Experiment, values, "experiment")
 
 
@@ -76,10 +76,21 @@ def differences(old: Experiment, new: Experiment) -> list[str]:
     ]
 
 
+def _plain(kind: Any, value: Any) -> Any:
+    """A value as JSON has it, given its declared type."""
+    if isinstance(value, tuple):
+        return [_plain(typing.get_args(kind)[0], item) for item in value]
+    if not dataclasses.is_dataclass(value):
+        return value
+    hints = typing.get_type_hints(type(value))
+    fields = {name: _plain(hint, getattr(value, name)) for name, hint in hints.items()}
+    return {"kind": type(value).__name__, **fields} if _choices(kind) else fields
+
+
 def _build(kind: Any, values: Any, where: str) -> Any:
     """Rebuilds a dataclass of the configuration from JSON values."""
-    if typing.get_origin(kind) in (typing.Union, types.UnionType):
-        choices = {choice.__name__: choice for choice in typing.get_args(kind)}
+    choices = _choices(kind)
+    if choices:
         name = values.get("kind") if isinstance(values, dict) else None
         if name not in choices:
             raise ConfigError(f"{where}.kind = {name!r}: expected one of {sorted(choices)}")
@@ -99,6 +110,25 @@ def _build(kind: Any, values: Any, where: str) -> Any:
         item = typing.get_args(kind)[0]
         return tuple(_build(item, value, f"{where}[{i}]") for i, value in enumerate(values))
     return values
+
+
+def _choices(kind: Any) -> dict[str, Any]:
+    """The dataclasses, by name, that a field declared as a union of them may hold."""
+    if typing.get_origin(kind) not in (typing.Union, types.UnionType):
+        return {}
+    inner = [k for k in typing.get_args(kind) if isinstance(k, type)]
+    return {k.__name__: k for k in inner if dataclasses.is_dataclass(k)}
+
+
+def _harmonics_and_siren(values: dict[str, Any]) -> dict[str, Any]:
+    """The location encoder of runs saved when it was always SphericalHarmonics and Siren."""
+    rest = {key: value for key, value in values.items() if key not in ("degree", "features")}
+    return {
+        "kind": "LocationConfig",
+        "encoding": {"kind": "SphericalHarmonics", "degree": values["degree"]},
+        "network": {"kind": "Siren", **rest},
+        "features": values["features"],
+    }
 
 
 def _flatten(values: Any, prefix: str = "") -> dict[str, Any]:

@@ -20,7 +20,7 @@ class Pair:
     """One modality and its locations, as in SatCLIP and GeoCLIP."""
 
     direction: Direction = "sample_to_location"
-    """Asymmetric NT-Xent (each sample finds its location), or its mean with the reverse."""
+    """Each sample finds its location, or the mean of that and the reverse."""
 
     def __post_init__(self) -> None:
         """Checks the fields."""
@@ -41,7 +41,7 @@ class Melt:
     """Negatives of a sample: every other location of the joint batch, or only those of its own
     modality. (The paper's one loss over the joint batch reads as "joint".)"""
     direction: Direction = "sample_to_location"
-    """Asymmetric NT-Xent (each sample finds its location), or its mean with the reverse."""
+    """Each sample finds its location, or the mean of that and the reverse."""
     reduction: Literal["samples", "modalities"] = "samples"
     """Mean over the samples of the joint batch, or over the modalities' own means; they differ
     only where quotas do."""
@@ -68,7 +68,7 @@ class Salt:
     order: Literal["cyclic", "shuffled"] = "cyclic"
     """Modalities take turns in the order listed, or in a new seeded order each round."""
     direction: Direction = "sample_to_location"
-    """Asymmetric NT-Xent (each sample finds its location), or its mean with the reverse."""
+    """Each sample finds its location, or the mean of that and the reverse."""
     temperature: Literal["shared", "per_modality"] = "shared"
     """One learnable logit scale, or one for each modality (the idle ones stay still)."""
 

@@ -1,4 +1,4 @@
-"""Settings of what is trained: the location encoder, the modalities, the temperature."""
+"""Settings of what is trained beside the location encoder: the modalities, the temperature."""
 
 from __future__ import annotations
 
@@ -7,45 +7,6 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from earth_embed.config.checks import Faults
-
-
-@dataclass(frozen=True)
-class LocationConfig:
-    """The location encoder: real spherical harmonics, then a SIREN."""
-
-    degree: int = 10
-    """Number L of spherical-harmonic degrees l = 0 … L−1; L² features. Low is smooth."""
-    hidden: tuple[int, ...] = (512, 512)
-    """Widths of the SIREN's hidden layers."""
-    features: int = 256
-    """Dimension D of the embedding."""
-    w0_first: float = 30.0
-    """Frequency w0 of the first sine layer (SIREN; SatCLIP uses 30). Low is smooth."""
-    w0_hidden: float = 1.0
-    """Frequency w0 of the other sine layers."""
-    dropout: float = 0.0
-    """Dropout on the hidden pre-activations while training (SatCLIP uses 0.5)."""
-
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        faults = Faults("location", self)
-        faults.expect(
-            1 <= self.degree <= 200,
-            "degree",
-            self.degree,
-            "1 … 200 (float32 recurrence; its seed underflows near 256)",
-        )
-        faults.expect(
-            bool(self.hidden) and all(width > 0 for width in self.hidden),
-            "hidden",
-            self.hidden,
-            "at least one positive width",
-        )
-        faults.at_least("features", self.features, 1)
-        faults.positive("w0_first", self.w0_first)
-        faults.positive("w0_hidden", self.w0_hidden)
-        faults.fraction("dropout", self.dropout)
-        faults.raise_if_any()
 
 
 @dataclass(frozen=True)

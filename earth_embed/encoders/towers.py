@@ -2,6 +2,7 @@
 
     params = {"location": …, "modality:NAME": …, …, "logit_scale" or "logit_scale:NAME": …}
 
+and with the sigmoid loss "logit_bias" or "logit_bias:NAME", as many as logit scales.
 Every key is a tower with its own optimiser state, so that a method can name what it trains.
 """
 
@@ -15,8 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from earth_embed.config import Experiment, Pair
-from earth_embed.encoders.location import HarmonicSiren, init_location
+from earth_embed.config import Experiment, Pair, Sigmoid
+from earth_embed.encoders.location import build_location, init_location
+from earth_embed.encoders.microbatch import encode_in_parts
 from earth_embed.encoders.modality import build
 from earth_embed.errors import ConfigError
 from earth_embed.keys import named_key
@@ -37,7 +39,7 @@ class Towers:
         dtype = jnp.dtype(experiment.compute_dtype)
         self.experiment = experiment
         self.names = tuple(modality.name for modality in experiment.modalities)
-        self._location = HarmonicSiren(experiment.location, dtype)
+        self._location = build_location(experiment.location, dtype)
         self._modalities = {m.name: m for m in experiment.modalities}
         features = experiment.location.features
         self._modules = {m.name: build(m, features, dtype) for m in experiment.modalities}
@@ -65,39 +67,62 @@ class Towers:
                     f"fit samples of shape {standardised.shape[1:]}: {error}"
                 ) from error
         start = jnp.float32(math.log(1 / self.experiment.logit_scale.temperature))
-        return params | dict.fromkeys({self.scale_key(name) for name in self.names}, start)
+        params |= dict.fromkeys({self.scale_key(name) for name in self.names}, start)
+        if isinstance(self.experiment.loss, Sigmoid):
+            bias = jnp.float32(self.experiment.loss.bias)
+            params |= dict.fromkeys({self._bias_key(name) for name in self.names}, bias)
+        return params
 
     def trained(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """The towers that a step trains when the modalities `names` are active."""
         keys = [LOCATION, *(f"modality:{name}" for name in names)]
         if self.experiment.logit_scale.learnable:
             keys += sorted({self.scale_key(name) for name in names})
+        if isinstance(self.experiment.loss, Sigmoid):
+            keys += sorted({self._bias_key(name) for name in names})
         return tuple(keys)
 
     def encode_location(
         self, params: Params, lonlat: jax.Array, dropout_key: jax.Array | None = None
     ) -> jax.Array:
         """Location embeddings (N, D) float32 of (N, 2) degrees; dropout only with a key."""
-        rngs = None if dropout_key is None else {"dropout": dropout_key}
         variables = {"params": params[LOCATION]}
-        out = self._location.apply(variables, lonlat, train=rngs is not None, rngs=rngs)
-        return jnp.asarray(out)
+
+        def encode(lonlat: jax.Array, key: jax.Array | None) -> jax.Array:
+            rngs = None if key is None else {"dropout": key}
+            out = self._location.apply(variables, lonlat, train=rngs is not None, rngs=rngs)
+            return jnp.asarray(out)
+
+        return encode_in_parts(encode, lonlat, dropout_key, self.experiment.memory.microbatch)
 
     def encode_sample(self, params: Params, name: str, sample: jax.Array) -> jax.Array:
         """Embeddings (B, D) float32 of one modality's samples (B, ...)."""
         variables = {"params": params[f"modality:{name}"]}
-        out = self._modules[name].apply(variables, self._standardise(name, sample))
-        return jnp.asarray(out).astype(jnp.float32)
+
+        def encode(sample: jax.Array, _: jax.Array | None) -> jax.Array:
+            out = self._modules[name].apply(variables, self._standardise(name, sample))
+            return jnp.asarray(out).astype(jnp.float32)
+
+        return encode_in_parts(encode, sample, None, self.experiment.memory.microbatch)
 
     def logit_scale(self, params: Params, name: str) -> jax.Array:
         """The modality's logit scale exp(s) = 1/τ, a scalar."""
         return jnp.exp(params[self.scale_key(name)])
+
+    def logit_bias(self, params: Params, name: str) -> jax.Array:
+        """The modality's logit bias, a scalar; 0 where the loss has none."""
+        if isinstance(self.experiment.loss, Sigmoid):
+            return jnp.asarray(params[self._bias_key(name)])
+        return jnp.float32(0)
 
     def scale_key(self, name: str) -> str:
         """The tower that holds the modality's s."""
         method = self.experiment.method
         shared = isinstance(method, Pair) or method.temperature == "shared"
         return "logit_scale" if shared else f"logit_scale:{name}"
+
+    def _bias_key(self, name: str) -> str:
+        return self.scale_key(name).replace("scale", "bias", 1)
 
     def project(self, tower: str, values: Any) -> Any:
         """Brings a tower's parameters back into their bounds after an update.

@@ -67,7 +67,7 @@ def evaluate_run(
     scored = {"labels": f"{split}/{label_config}", "checkpoint": which}
     folder = _make_folder(Path(run_dir), scored)
     run = next(iter(encoders))
-    features = baselines(run_dir, encoders[run].experiment.location.degree, labels.lonlat)
+    features = baselines(run_dir, labels.lonlat)
     features |= {name: np.asarray(encoder(labels.lonlat)) for name, encoder in encoders.items()}
     results = evaluate(features, labels, settings, name=run)
     results = dataclasses.replace(results, scored=scored)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
+from jax.sharding import Mesh
+
+from earth_embed.config import Experiment
 from earth_embed.data.order import Draw
 from earth_embed.step.state import Batch, Metrics, TrainState, Updater
 
@@ -32,3 +36,15 @@ class Method(Protocol):
             with one value for each modality that `draws` names, in its order.
         """
         ...
+
+
+def sizes_alone(experiment: Experiment, counts: Mapping[str, int], mesh: Mesh) -> dict[str, int]:
+    """Samples of each modality in a batch of its own: batch_size, or all of its examples.
+
+    All of them but for a rest that cannot be shared by the devices, or split into microbatches.
+    """
+    names = [modality.name for modality in experiment.modalities]
+    if isinstance(experiment.batch_size, int):
+        return dict.fromkeys(names, experiment.batch_size)
+    unit = experiment.memory.microbatch or mesh.size
+    return {name: max(counts[name] // unit, 1) * unit for name in names}

@@ -1,33 +1,41 @@
 """MELT, Multimodal Embedding via Location Tying (arXiv 2606.20167).
 
 Every batch holds samples of all modalities, each with the embedding of its own location. One
-asymmetric NT-Xent (sample → location) runs over the joint batch, so that a location also competes
-with the locations of the other modalities: the shared location encoder is all that ties them.
+contrastive loss (the paper's: asymmetric NT-Xent, sample → location) runs over the joint batch, so
+that a location also competes with the locations of the other modalities: the shared location
+encoder is all that ties them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from earth_embed.config import Experiment, Melt
 from earth_embed.data.order import Draw
 from earth_embed.encoders.towers import Params, Towers
 from earth_embed.keys import step_key
-from earth_embed.losses.nt_xent import LOSSES
+from earth_embed.losses.build import build_loss
+from earth_embed.losses.pairs import Pairs
+from earth_embed.methods.base import sizes_alone
 from earth_embed.step.state import Batch, Metrics, TrainState, Updater
 
 
 class MeltMethod:
     """Every batch holds each modality's quota of samples."""
 
-    def __init__(self, towers: Towers) -> None:
-        """Binds the method to an experiment's towers."""
-        settings = towers.experiment.method
+    def __init__(self, towers: Towers, counts: Mapping[str, int], mesh: Mesh) -> None:
+        """Binds the method to an experiment's towers; see `build_method`."""
+        experiment, settings = towers.experiment, towers.experiment.method
         assert isinstance(settings, Melt)
         self._towers, self._settings = towers, settings
-        self.sizes = quotas(towers.experiment)
+        whole = experiment.batch_size == "all"
+        self.sizes = sizes_alone(experiment, counts, mesh) if whole else quotas(experiment)
+        self._compare = build_loss(experiment.loss, settings.direction, experiment.memory, mesh)
         # Constants of the joint batch: which modality each row is of, (B,).
         self._groups = np.repeat(np.arange(len(self.sizes)), list(self.sizes.values()))
         self._trained = towers.trained(towers.names)
@@ -49,11 +57,16 @@ class MeltMethod:
         lonlat = jnp.concatenate([batch[name]["lonlat"] for name in names])  # (B, 2)
         locations = towers.encode_location(params, lonlat, dropout_key)  # (B, D)
         scales = jnp.stack([towers.logit_scale(params, name) for name in names])  # (M,)
-        contrast = LOSSES[settings.direction](
-            samples,
-            locations,
-            scales[self._groups],
-            groups=jnp.asarray(self._groups) if settings.negatives == "within" else None,
+        biases = jnp.stack([towers.logit_bias(params, name) for name in names])  # (M,)
+        contrast = self._compare(
+            Pairs(
+                samples,
+                locations,
+                logit_scale=scales[self._groups],
+                logit_bias=biases[self._groups],
+                groups=jnp.asarray(self._groups) if settings.negatives == "within" else None,
+                lonlat=lonlat,
+            )
         )
         losses = contrast.loss  # (B,)
         if settings.reduction == "modalities":
@@ -69,9 +82,10 @@ class MeltMethod:
 
 def quotas(experiment: Experiment) -> dict[str, int]:
     """Each modality's samples in a joint batch: as set, or equal shares of it."""
-    settings = experiment.method
+    settings, size = experiment.method, experiment.batch_size
     assert isinstance(settings, Melt)
+    assert isinstance(size, int)
     names = [modality.name for modality in experiment.modalities]
-    share, rest = divmod(experiment.batch_size, len(names))
+    share, rest = divmod(size, len(names))
     counts = settings.quotas or [share + (i < rest) for i in range(len(names))]
     return dict(zip(names, counts, strict=True))

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import jax
+from jax.sharding import Mesh
 
 from earth_embed.config import Pair
 from earth_embed.config.methods import Direction
 from earth_embed.data.order import Draw
 from earth_embed.encoders.towers import Params, Towers
 from earth_embed.keys import step_key
-from earth_embed.losses.nt_xent import LOSSES
+from earth_embed.losses.build import build_loss
+from earth_embed.losses.pairs import Pairs
+from earth_embed.methods.base import sizes_alone
 from earth_embed.step.state import Batch, Loss, Metrics, TrainState, Updater
 
 
 class PairMethod:
     """Every batch holds samples of the one modality."""
 
-    def __init__(self, towers: Towers) -> None:
-        """Binds the method to an experiment's towers."""
+    def __init__(self, towers: Towers, counts: Mapping[str, int], mesh: Mesh) -> None:
+        """Binds the method to an experiment's towers; see `build_method`."""
         settings = towers.experiment.method
         assert isinstance(settings, Pair)
         (self._name,) = towers.names
-        self.sizes = {self._name: towers.experiment.batch_size}
-        self._loss = pair_loss(towers, self._name, settings.direction)
+        self.sizes = sizes_alone(towers.experiment, counts, mesh)
+        self._loss = pair_loss(towers, self._name, settings.direction, mesh)
         self._trained = towers.trained(towers.names)
 
     def draws(self, step: int) -> dict[str, Draw]:
@@ -34,8 +39,9 @@ class PairMethod:
         return update(state, batch, self._loss, self._trained)
 
 
-def pair_loss(towers: Towers, name: str, direction: Direction) -> Loss:
-    """The mean NT-Xent of one modality's samples against their own batch of locations."""
+def pair_loss(towers: Towers, name: str, direction: Direction, mesh: Mesh) -> Loss:
+    """The mean loss of one modality's samples against their own batch of locations."""
+    compare = build_loss(towers.experiment.loss, direction, towers.experiment.memory, mesh)
 
     def loss(params: Params, batch: Batch, step: jax.Array) -> tuple[jax.Array, Metrics]:
         examples = batch[name]
@@ -43,7 +49,15 @@ def pair_loss(towers: Towers, name: str, direction: Direction) -> Loss:
         samples = towers.encode_sample(params, name, examples["sample"])  # (B, D)
         locations = towers.encode_location(params, examples["lonlat"], dropout_key)  # (B, D)
         scale = towers.logit_scale(params, name)
-        contrast = LOSSES[direction](samples, locations, scale)
+        contrast = compare(
+            Pairs(
+                samples,
+                locations,
+                logit_scale=scale,
+                logit_bias=towers.logit_bias(params, name),
+                lonlat=examples["lonlat"],
+            )
+        )
         return contrast.loss.mean(), {
             "retrieval@1": contrast.retrieved.mean()[None],
             "logit_scale": scale[None],

@@ -13,10 +13,12 @@ from functools import partial
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from earth_embed.config import Salt
 from earth_embed.data.order import Draw, mix64, steps_per_epoch
 from earth_embed.encoders.towers import Towers
+from earth_embed.methods.base import sizes_alone
 from earth_embed.methods.pair import pair_loss
 from earth_embed.step.state import Batch, Metrics, TrainState, Updater
 
@@ -24,25 +26,22 @@ from earth_embed.step.state import Batch, Metrics, TrainState, Updater
 class SaltMethod:
     """Every batch holds samples of the active modality alone."""
 
-    def __init__(self, towers: Towers, counts: Mapping[str, int]) -> None:
-        """Binds the method to an experiment's towers.
+    def __init__(self, towers: Towers, counts: Mapping[str, int], mesh: Mesh) -> None:
+        """Binds the method to an experiment's towers; see `build_method`.
 
-        Args:
-            towers: The experiment's towers.
-            counts: Training examples of each modality, which set the length of its epochs.
+        The counts set the length of each modality's epochs.
         """
         settings = towers.experiment.method
         assert isinstance(settings, Salt)
-        size = towers.experiment.batch_size
         self._names, self._seed = towers.names, towers.experiment.seed
-        self.sizes = dict.fromkeys(towers.names, size)
+        self.sizes = sizes_alone(towers.experiment, counts, mesh)
         self._shuffled = settings.order == "shuffled"
         self._phases = {
-            name: settings.phase_epochs * steps_per_epoch(counts[name], size)
+            name: settings.phase_epochs * steps_per_epoch(counts[name], self.sizes[name])
             for name in towers.names
         }
         self._branches = [
-            (pair_loss(towers, name, settings.direction), towers.trained((name,)))
+            (pair_loss(towers, name, settings.direction, mesh), towers.trained((name,)))
             for name in towers.names
         ]
 

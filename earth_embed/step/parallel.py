@@ -1,7 +1,8 @@
 """The step on a mesh: state replicated, batches split over the `data` axis, compiled once.
 
-The loss is the global one under `jax.jit`: XLA gathers the embeddings that negatives need, and the
-gradient is exact on any number of devices.
+A loss on the whole matrix is the global one under `jax.jit`: XLA gathers the embeddings that
+negatives need. A tiled one runs in `shard_map`, and the gradient is taken outside of it. Either way
+it is exact on any number of devices.
 """
 
 from __future__ import annotations
@@ -35,17 +36,27 @@ def over_data(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
-def check_divisible(sizes: dict[str, int], mesh: Mesh) -> None:
-    """Checks that the devices can share every modality's part of a batch.
+def check_divisible(sizes: dict[str, int], mesh: Mesh, microbatch: int = 0) -> None:
+    """Checks that the devices can share every modality's part of a batch, and its microbatches.
+
+    Args:
+        sizes: Samples of each modality in a batch.
+        mesh: The devices.
+        microbatch: Samples in a microbatch; 0: the whole batch.
 
     Raises:
         ConfigError: one cannot be split evenly.
     """
-    uneven = {name: size for name, size in sizes.items() if size % mesh.size}
-    if uneven:
+    if microbatch % mesh.size:
         raise ConfigError(
-            f"samples in a batch {uneven}: expected multiples of the number of devices, {mesh.size}"
+            f"memory.microbatch = {microbatch}: expected a multiple of the number of devices, "
+            f"{mesh.size}"
         )
+    unit = microbatch or mesh.size
+    uneven = {name: size for name, size in sizes.items() if size % unit}
+    if uneven:
+        what = "memory.microbatch" if microbatch else "the number of devices"
+        raise ConfigError(f"samples in a batch {uneven}: expected multiples of {what}, {unit}")
 
 
 def init_sharded(init: Callable[[], TrainState], mesh: Mesh) -> TrainState:

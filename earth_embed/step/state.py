@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import optax
 
 from earth_embed.config import Experiment
+from earth_embed.encoders.positional.base import is_frozen
 from earth_embed.encoders.towers import Params, Towers
 
 Batch = dict[str, Any]
@@ -63,7 +64,8 @@ class Updater:
         """One step: gradient, AdamW, projection, for the towers named in `trained` alone.
 
         The other towers' parameters and moments are handed through, the same to the last bit. The
-        learning rate follows the run's step, not the tower's own count of updates.
+        learning rate follows the run's step, not the tower's own count of updates. Nor do frozen
+        parameters move; see `is_frozen`.
         """
 
         def objective(active: Params) -> tuple[jax.Array, Metrics]:
@@ -78,7 +80,9 @@ class Updater:
                 direction, moments[tower] = self._transform.update(
                     gradients[tower], state.moments[tower], params[tower]
                 )
-            moved = jax.tree.map(lambda p, d: p - rate * d, params[tower], direction)
+            moved = jax.tree_util.tree_map_with_path(
+                lambda path, p, d: p if is_frozen(path) else p - rate * d, params[tower], direction
+            )
             params[tower] = self.towers.project(tower, moved)
         return TrainState(state.step + 1, params, moments), {"loss": value, **metrics}
 

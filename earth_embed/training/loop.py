@@ -60,8 +60,8 @@ def train(experiment: Experiment, run_dir: Path, sources: Mapping[str, Splits]) 
     towers = Towers(experiment)
     training = {name: sources[name].train for name in towers.names}
     held_out = {name: sources[name].validation for name in towers.names}
-    method = build_method(towers, {name: len(source) for name, source in training.items()})
-    check_divisible(method.sizes, mesh)
+    method = build_method(towers, {name: len(source) for name, source in training.items()}, mesh)
+    check_divisible(method.sizes, mesh, experiment.memory.microbatch)
     for name, size in method.sizes.items():
         if len(training[name]) < size:
             raise DataError(

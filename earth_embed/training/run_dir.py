@@ -13,9 +13,10 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 from earth_embed.config import Experiment
 from earth_embed.config.files import differences, from_json, to_json
@@ -24,6 +25,8 @@ from earth_embed.files import write_text
 from earth_embed.versions import package_versions
 
 RUN_FILE = "run.json"
+
+T = TypeVar("T")
 
 
 def check_run(run_dir: Path, experiment: Experiment) -> None:
@@ -44,6 +47,12 @@ def check_run(run_dir: Path, experiment: Experiment) -> None:
             return
     except OSError as error:
         raise RunError(f"cannot use the run directory {run_dir}: {error.strerror}") from error
+    origin = read_origin(run_dir)
+    if origin:
+        raise RunError(
+            f"{run_dir} holds weights imported from {origin['file']}, which cannot be trained "
+            "further: expected another --run-dir"
+        )
     changed = differences(read_experiment(run_dir), experiment)
     if changed:
         raise RunError(
@@ -53,8 +62,13 @@ def check_run(run_dir: Path, experiment: Experiment) -> None:
         )
 
 
-def open_run(run_dir: Path, experiment: Experiment) -> None:
+def open_run(run_dir: Path, experiment: Experiment, origin: dict[str, str] | None = None) -> None:
     """Creates a run's directory, or checks that it holds a run of the same experiment.
+
+    Args:
+        run_dir: The directory.
+        experiment: What the run computes.
+        origin: Where its weights came from, if they were imported.
 
     Raises:
         RunError: as in `check_run`.
@@ -67,6 +81,8 @@ def open_run(run_dir: Path, experiment: Experiment) -> None:
     except OSError as error:
         raise RunError(f"cannot make the run directory {run_dir}: {error.strerror}") from error
     record = {"experiment": to_json(experiment), "versions": package_versions()}
+    if origin:
+        record["imported"] = origin
     write_text(run_dir / RUN_FILE, json.dumps(record, indent=2) + "\n")
 
 
@@ -76,14 +92,27 @@ def read_experiment(run_dir: Path) -> Experiment:
     Raises:
         RunError: no such directory, or no run in it, or one that cannot be read.
     """
+    return _read(run_dir, lambda record: from_json(record["experiment"]))
+
+
+def read_origin(run_dir: Path) -> dict[str, str]:
+    """Where the weights of an imported run came from; empty for a run that was trained here.
+
+    Raises:
+        RunError: as in `read_experiment`.
+    """
+    return _read(run_dir, lambda record: dict(record.get("imported", {})))
+
+
+def _read(run_dir: Path, part: Callable[[dict[str, Any]], T]) -> T:
     path = run_dir / RUN_FILE
     if not run_dir.is_dir():
         raise RunError(f"no run directory {str(run_dir)!r}")
     if not path.is_file():
         raise RunError(f"{run_dir} holds no run: expected a file {RUN_FILE}")
     try:
-        return from_json(json.loads(path.read_text())["experiment"])
-    except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
+        return part(json.loads(path.read_text()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
         raise RunError(f"{path} cannot be read as a run: {error}") from error
 
 

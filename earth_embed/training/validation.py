@@ -8,18 +8,21 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from earth_embed.config import NtXent
 from earth_embed.data.order import epoch_permutation
 from earth_embed.data.sources import Source
 from earth_embed.encoders.towers import Params, Towers
-from earth_embed.losses.nt_xent import nt_xent
+from earth_embed.losses.build import build_loss
+from earth_embed.losses.pairs import Pairs
 from earth_embed.step.parallel import replicated, to_device
 
 
 class Validation:
     """A fixed set of held-out examples of each modality, the same at every call of every run.
 
-    The loss is always the asymmetric NT-Xent within the modality, so that methods compare. It says
-    how well places are told apart, not how well an embedding transfers: choose by probes instead.
+    The loss is always the asymmetric NT-Xent within the modality, so that methods and losses
+    compare. It says how well places are told apart, not how well an embedding transfers: choose by
+    probes instead.
     """
 
     def __init__(
@@ -30,13 +33,12 @@ class Validation:
         for name, source in sources.items():
             chosen = np.sort(epoch_permutation(len(source), 0, 0)[:examples])
             self._batches[name] = to_device(source.gather(chosen), replicated(mesh))
+        compare = build_loss(NtXent(), "sample_to_location", towers.experiment.memory)
 
         def score(params: Params, name: str, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
-            contrast = nt_xent(
-                towers.encode_sample(params, name, batch["sample"]),
-                towers.encode_location(params, batch["lonlat"]),
-                towers.logit_scale(params, name),
-            )
+            samples = towers.encode_sample(params, name, batch["sample"])
+            locations = towers.encode_location(params, batch["lonlat"])
+            contrast = compare(Pairs(samples, locations, towers.logit_scale(params, name)))
             return {"loss": contrast.loss.mean(), "retrieval@1": contrast.retrieved.mean()}
 
         self._score = jax.jit(score, static_argnums=1)

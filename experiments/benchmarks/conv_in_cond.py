@@ -1,12 +1,13 @@
 """The kernel gradient of a convolution inside `lax.cond`, against the same one outside.
 
-    python experiments/benchmarks/conv_in_cond.py
+    python experiments/benchmarks/conv_in_cond.py           # and --quick, for fewer repeats
 
 SALT's towers live inside a conditional. On the CPU, XLA compiles a convolution's kernel gradient
 there to a plain loop; the same layer as a matrix product over windows is as fast in both places.
 This is why the towers use no convolution.
 """
 
+import argparse
 import time
 
 import jax
@@ -38,7 +39,7 @@ def switched(gradient):
     return jax.jit(lambda active, *args: jax.lax.cond(active == 0, gradient, idle, *args))
 
 
-def milliseconds(function, *arguments, repeats=3):
+def milliseconds(function, *arguments, repeats):
     """The best of a few calls, compiled before."""
     jax.block_until_ready(function(*arguments))
     times = []
@@ -51,6 +52,9 @@ def milliseconds(function, *arguments, repeats=3):
 
 def main():
     """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="one repeat")
+    repeats = 1 if parser.parse_args().quick else 3
     keys = jax.random.split(jax.random.key(0))
     kernel = jax.random.normal(keys[0], (SIZE, CHANNELS, CHANNELS))
     x = jax.random.normal(keys[1], (BATCH, STEPS, CHANNELS))
@@ -58,8 +62,8 @@ def main():
     print("| layer | gradient outside, ms | inside lax.cond, ms | ratio |\n|---|---|---|---|")
     for name, layer in (("convolution", convolution), ("matrix product", product)):
         gradient = jax.grad(layer)
-        outside = milliseconds(jax.jit(gradient), kernel, x)
-        inside = milliseconds(switched(gradient), jnp.int32(0), kernel, x)
+        outside = milliseconds(jax.jit(gradient), kernel, x, repeats=repeats)
+        inside = milliseconds(switched(gradient), jnp.int32(0), kernel, x, repeats=repeats)
         print(f"| {name} | {outside:.1f} | {inside:.1f} | {inside / outside:.1f} |")
 
 

@@ -6,59 +6,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from earth_embed.config import LocationConfig, Modality
-from earth_embed.encoders.location import HarmonicSiren
+from earth_embed.config import Modality
 from earth_embed.encoders.modality import Tower, build, register
 from earth_embed.encoders.modality.windows import windows
-from earth_embed.encoders.siren import Siren
-from earth_embed.encoders.spherical_harmonics import spherical_harmonics
 from earth_embed.encoders.towers import Towers
 from earth_embed.errors import ConfigError
-from tests.conftest import random_places
 
 KEY = jax.random.key(0)
 
 
 def tower(kind, features=6):
     return build(Modality("m", "memory", "sample", kind, width=8, depth=2), features, jnp.float32)
-
-
-def test_siren_initialisation_has_the_published_bounds():
-    params = Siren(hidden=(400, 300), features=200, w0_hidden=2.0).init(KEY, jnp.zeros((1, 50)))
-    bounds = {
-        "hidden_0": 1 / 50,
-        "hidden_1": np.sqrt(6 / 400) / 2.0,
-        "last": np.sqrt(6 / 300),
-    }
-    for name, bound in bounds.items():
-        for values in jax.tree.leaves(params["params"][name]):
-            assert np.abs(values).max() <= bound
-            # Uniform: the largest of n values lies near the bound, and the spread is bound/√3.
-            assert np.abs(values).max() > 0.95 * bound
-            assert np.std(values) == pytest.approx(bound / np.sqrt(3), rel=0.1)
-
-
-def test_location_encoder_equals_its_formula(rng):
-    config = LocationConfig(degree=5, hidden=(7, 9), features=4, w0_first=11.0, w0_hidden=3.0)
-    module = HarmonicSiren(config)
-    lonlat = jnp.asarray(random_places(rng, 6), jnp.float32)
-    variables = module.init(KEY, lonlat)
-    layer = jax.tree.map(np.asarray, variables["params"]["siren"])
-    x = np.asarray(spherical_harmonics(lonlat, 5))
-    x = np.sin(11.0 * (x @ layer["hidden_0"]["kernel"] + layer["hidden_0"]["bias"]))
-    x = np.sin(3.0 * (x @ layer["hidden_1"]["kernel"] + layer["hidden_1"]["bias"]))
-    x = x @ layer["last"]["kernel"] + layer["last"]["bias"]
-    np.testing.assert_allclose(module.apply(variables, lonlat), x, atol=2e-5)
-
-
-def test_dropout_acts_in_training_alone(rng):
-    module = HarmonicSiren(LocationConfig(degree=3, hidden=(32,), features=4, dropout=0.5))
-    lonlat = jnp.asarray(random_places(rng, 5), jnp.float32)
-    variables = module.init(KEY, lonlat)
-    still = module.apply(variables, lonlat)
-    np.testing.assert_array_equal(still, module.apply(variables, lonlat))
-    moved = module.apply(variables, lonlat, train=True, rngs={"dropout": KEY})
-    assert not np.allclose(still, moved)
 
 
 @pytest.fixture

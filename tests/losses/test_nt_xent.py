@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from earth_embed.losses.nt_xent import nt_xent, symmetric_nt_xent
+from earth_embed.losses.nt_xent import nt_xent
+from earth_embed.losses.pairs import Pairs, symmetric
 
 
 def reference(anchors, candidates, scale, groups=None):
@@ -33,12 +34,8 @@ def test_equals_the_formula(seed, scale):
     a, b, groups = draw(seed)
     for chosen in (None, groups):
         loss, hits = reference(a.astype(float), b.astype(float), scale, chosen)
-        ours = nt_xent(
-            jnp.asarray(a),
-            jnp.asarray(b),
-            jnp.float32(scale),
-            None if chosen is None else jnp.asarray(chosen),
-        )
+        groups = None if chosen is None else jnp.asarray(chosen)
+        ours = nt_xent(Pairs(jnp.asarray(a), jnp.asarray(b), jnp.float32(scale), groups=groups))
         np.testing.assert_allclose(ours.loss, loss, rtol=2e-4, atol=2e-4)
         np.testing.assert_array_equal(ours.retrieved, hits)
 
@@ -47,7 +44,7 @@ def test_one_scale_for_each_anchor():
     a, b, _ = draw(3)
     scales = np.linspace(1, 20, len(a), dtype=np.float32)
     loss, _ = reference(a.astype(float), b.astype(float), scales)
-    ours = nt_xent(jnp.asarray(a), jnp.asarray(b), jnp.asarray(scales))
+    ours = nt_xent(Pairs(jnp.asarray(a), jnp.asarray(b), jnp.asarray(scales)))
     np.testing.assert_allclose(ours.loss, loss, rtol=1e-4, atol=1e-4)
 
 
@@ -55,22 +52,25 @@ def test_one_scale_for_each_anchor():
 @settings(max_examples=20, deadline=None)
 def test_identities(seed):
     a, b, _ = draw(seed)
-    a, b, scale = jnp.asarray(a), jnp.asarray(b), jnp.float32(7)
-    plain = nt_xent(a, b, scale).loss
+    scale = jnp.float32(7)
+
+    def losses(compare, a, b):
+        return compare(Pairs(jnp.asarray(a), jnp.asarray(b), scale)).loss
+
+    plain = losses(nt_xent, a, b)
     order = np.random.default_rng(seed).permutation(len(a))
-    np.testing.assert_allclose(nt_xent(3 * a, 0.2 * b, scale).loss, plain, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(nt_xent(a[order], b[order], scale).loss, plain[order], atol=1e-5)
-    both = symmetric_nt_xent(a, b, scale).loss
-    np.testing.assert_allclose(both, (plain + nt_xent(b, a, scale).loss) / 2, atol=1e-5)
-    np.testing.assert_allclose(symmetric_nt_xent(b, a, scale).loss, both, atol=1e-5)
+    np.testing.assert_allclose(losses(nt_xent, 3 * a, 0.2 * b), plain, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(losses(nt_xent, a[order], b[order]), plain[order], atol=1e-5)
+    both = losses(symmetric(nt_xent), a, b)
+    np.testing.assert_allclose(both, (plain + losses(nt_xent, b, a)) / 2, atol=1e-5)
+    np.testing.assert_allclose(losses(symmetric(nt_xent), b, a), both, atol=1e-5)
 
 
 def test_no_information_costs_log_batch():
-    same = jnp.ones((16, 4))
-    np.testing.assert_allclose(nt_xent(same, same, jnp.float32(9)).loss, np.log(16), rtol=1e-6)
-    alone = jnp.arange(16)
-    np.testing.assert_allclose(nt_xent(same, same, jnp.float32(9), alone).loss, 0, atol=1e-6)
-    assert not nt_xent(same, same, jnp.float32(9)).retrieved.any()  # a tie is no retrieval
+    same = Pairs(jnp.ones((16, 4)), jnp.ones((16, 4)), jnp.float32(9))
+    np.testing.assert_allclose(nt_xent(same).loss, np.log(16), rtol=1e-6)
+    np.testing.assert_allclose(nt_xent(same._replace(groups=jnp.arange(16))).loss, 0, atol=1e-6)
+    assert not nt_xent(same).retrieved.any()  # a tie is no retrieval
 
 
 def test_gradient_is_finite_at_a_zero_embedding_and_with_masked_rivals():
@@ -78,7 +78,7 @@ def test_gradient_is_finite_at_a_zero_embedding_and_with_masked_rivals():
     a[0] = 0
 
     def total(a, b):
-        return nt_xent(a, b, jnp.float32(10), jnp.asarray(groups)).loss.sum()
+        return nt_xent(Pairs(a, b, jnp.float32(10), groups=jnp.asarray(groups))).loss.sum()
 
     for gradient in jax.grad(total, argnums=(0, 1))(jnp.asarray(a), jnp.asarray(b)):
         assert np.isfinite(gradient).all()

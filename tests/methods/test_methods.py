@@ -1,7 +1,6 @@
 """Pair, MELT and SALT against their definitions, and one device against eight."""
 
 import dataclasses
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -11,47 +10,11 @@ from scipy.special import logsumexp
 
 from earth_embed.config import LogitScale, Melt, Salt
 from earth_embed.data.order import Draw
-from earth_embed.data.pipeline import Batches
-from earth_embed.encoders.towers import Towers
 from earth_embed.losses.nt_xent import nt_xent
-from earth_embed.methods import build_method
+from earth_embed.losses.pairs import Pairs
 from earth_embed.methods.melt import quotas
-from earth_embed.step.parallel import compile_step, data_mesh, init_sharded
-from earth_embed.step.state import Updater
-from earth_embed.training.feed import example_shapes, feed
 from tests.conftest import METHODS
-
-
-class Setup:
-    """A method with its data, on some devices."""
-
-    def __init__(self, experiment, sources, devices=None):
-        self.experiment = experiment
-        self.towers = Towers(experiment)
-        self.training = {name: sources[name].train for name in self.towers.names}
-        self.method = build_method(self.towers, {n: len(s) for n, s in self.training.items()})
-        self.mesh = data_mesh(devices)
-        self.update = Updater(self.towers)
-        init = partial(self.update.init, example_shapes(self.training))
-        self.state = init_sharded(init, self.mesh)
-        self.traces = 0
-        self.step = compile_step(self._step, self.mesh)
-
-    def _step(self, state, batch):
-        self.traces += 1
-        return self.method.step(state, batch, self.update)
-
-    def encode(self, name, batch):
-        """One modality's samples and their locations."""
-        towers, params = self.towers, self.state.params
-        return (
-            jax.jit(towers.encode_sample, static_argnums=1)(params, name, batch[name]["sample"]),
-            jax.jit(towers.encode_location)(params, batch[name]["lonlat"]),
-        )
-
-    def feed(self, start, stop):
-        batches = Batches(self.training, self.experiment.input, self.experiment.seed)
-        return feed(self.method, batches, self.mesh, start, stop)
+from tests.methods.setup import Setup
 
 
 def same(a, b):
@@ -60,45 +23,12 @@ def same(a, b):
     )
 
 
-def reveal(state, batch, loss, trained):
-    """Stands in for the updater: the trained towers' parameters become their gradients."""
-
-    def objective(active):
-        return loss(state.params | active, batch, state.step)
-
-    active = {tower: state.params[tower] for tower in trained}
-    (value, metrics), gradients = jax.value_and_grad(objective, has_aux=True)(active)
-    return state.replace(params=state.params | gradients), {"loss": value, **metrics}
-
-
-@pytest.mark.parametrize("method", ["pair", "melt", "salt"])
-def test_gradients_on_eight_devices_equal_those_on_one(method, make_experiment, sources):
-    """The gradients themselves, not the loss alone, which is right even when they are wrong."""
-    results = []
-    for devices in (jax.devices()[:1], jax.devices()):
-        setup = Setup(make_experiment(method), sources, devices)
-        fed = next(setup.feed(0, 1))
-        step = compile_step(lambda s, b, m=setup.method: m.step(s, b, reveal), setup.mesh)
-        state, metrics = step(setup.state, fed.batch)
-        results.append(jax.device_get((state.params, metrics)))
-    (one, metrics_one), (eight, metrics_eight) = results
-    for tower in setup.towers.trained(fed.names):
-        a, b = (
-            np.concatenate([x.ravel() for x in jax.tree.leaves(part[tower])])
-            for part in (one, eight)
-        )
-        assert np.linalg.norm(a) > 0
-        assert np.linalg.norm(a - b) <= 1e-5 * np.linalg.norm(a), tower
-    for name, value in metrics_one.items():
-        np.testing.assert_allclose(value, metrics_eight[name], rtol=1e-5)
-
-
 def test_melt_loss_is_the_papers_joint_nt_xent(make_experiment, sources):
     setup = Setup(make_experiment("melt"), sources)
     batch = next(setup.feed(0, 1)).batch
     pairs = [setup.encode(name, batch) for name in setup.towers.names]
     z, e = (np.concatenate([np.asarray(x) for x in part]) for part in zip(*pairs, strict=True))
-    expected = nt_xent(jnp.asarray(z), jnp.asarray(e), jnp.float32(1 / 0.07))
+    expected = nt_xent(Pairs(jnp.asarray(z), jnp.asarray(e), jnp.float32(1 / 0.07)))
     _, metrics = setup.step(setup.state, batch)
     assert metrics["loss"] == pytest.approx(float(expected.loss.mean()), rel=1e-5)
     hits = np.asarray(expected.retrieved).reshape(3, -1).mean(axis=1)
@@ -115,7 +45,7 @@ def test_melt_options(make_experiment, sources):
         within = []
         for name in setup.towers.names:
             z, e = setup.encode(name, batch)
-            within.append(nt_xent(z, e, jnp.float32(1 / 0.07)).loss)
+            within.append(nt_xent(Pairs(z, e, jnp.float32(1 / 0.07))).loss)
         _, metrics = setup.step(setup.state, batch)
         assert setup.method.sizes == {"image": 24, "text": 16, "series": 8}
         return float(metrics["loss"]), [np.asarray(losses) for losses in within]

@@ -7,7 +7,16 @@ import numpy as np
 import optax
 import pytest
 
-from earth_embed.config import LogitScale, Optimizer
+from earth_embed.config import (
+    Combined,
+    EqualEarthFourier,
+    LocationConfig,
+    LogitScale,
+    Mlp,
+    Optimizer,
+    Siren,
+    SphericalHarmonics,
+)
 from earth_embed.encoders.towers import Towers
 from earth_embed.errors import ConfigError
 from earth_embed.step.parallel import check_divisible, compile_step, data_mesh, init_sharded
@@ -52,6 +61,24 @@ def test_update_is_optax_adamw(make_experiment, sources):
             state, _ = step(state, batch)
     for ours, theirs in zip(jax.tree.leaves(state.params), jax.tree.leaves(params), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)
+
+
+def test_frozen_parameters_do_not_move_by_one_bit(make_experiment, sources):
+    """Though the loss has a gradient there, and weight decay acts on matrices."""
+    part = LocationConfig(EqualEarthFourier(4, (1.0, 16.0)), Mlp((8,)), features=8)
+    location = Combined((part, LocationConfig(SphericalHarmonics(3), Siren((8,)), features=8)))
+    settings = Optimizer(learning_rate=1e-2, weight_decay=0.3)
+    experiment = make_experiment("pair", location=location, optimizer=settings)
+    towers, update, state = make(experiment, sources)
+    step = jax.jit(lambda s, b: update(s, b, quadratic, towers.trained(towers.names)))
+    before = jax.device_get(state.params["location"])
+    for _ in range(3):
+        state, _ = step(state, {"weight": jnp.float32(1)})
+    after = jax.device_get(state.params["location"])
+    frozen = [p["part_0"]["encoding"].pop("frozen_frequencies") for p in (before, after)]
+    np.testing.assert_array_equal(*frozen)
+    for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
+        assert (np.abs(old - new) > 0).all() or (old == 0).all()
 
 
 def test_schedule_warms_up_and_decays(make_experiment):
@@ -103,3 +130,7 @@ def test_state_is_born_on_the_mesh_and_donated(make_experiment, sources):
 def test_batches_that_the_devices_cannot_share():
     with pytest.raises(ConfigError, match=r"\{'b': 12\}: expected multiples .* devices, 8"):
         check_divisible({"a": 16, "b": 12}, data_mesh())
+    with pytest.raises(ConfigError, match=r"\{'b': 24\}: expected multiples of memory.* 16"):
+        check_divisible({"a": 16, "b": 24}, data_mesh(), microbatch=16)
+    with pytest.raises(ConfigError, match=r"memory\.microbatch = 12: expected a multiple .* 8"):
+        check_divisible({"a": 16}, data_mesh(), microbatch=12)

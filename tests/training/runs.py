@@ -10,7 +10,16 @@ from functools import partial
 import jax
 import numpy as np
 
-from earth_embed.config import Checkpoints, Experiment, Input, LocationConfig, Modality, Pair
+from earth_embed.config import (
+    Checkpoints,
+    Experiment,
+    Input,
+    LocationConfig,
+    Modality,
+    Pair,
+    Siren,
+    SphericalHarmonics,
+)
 from earth_embed.encoders.towers import Towers
 from earth_embed.step.parallel import data_mesh, replicated
 from earth_embed.step.state import Updater
@@ -21,7 +30,7 @@ SMALL = Experiment(
     "small",
     (Modality("series", "memory", "sample", "series", width=8, depth=1),),
     Pair(),
-    LocationConfig(degree=4, hidden=(16, 16), features=8),
+    LocationConfig(SphericalHarmonics(4), Siren((16, 16)), features=8),
     input=Input(loader="python"),
     checkpoints=Checkpoints(save_every=2, validate_every=2, log_every=1, validation_examples=16),
     batch_size=48,
@@ -84,7 +93,7 @@ def write_experiment(folder, modalities=("a", "b"), **settings):
         np.save(folder / f"{name}.npy", rng.normal(size=(len(lonlat), 6)).astype(np.float32))
     fields = {
         "method": "Salt(order='shuffled')",
-        "location": "LocationConfig(degree=4, hidden=(16, 16), features=8, dropout=0.1)",
+        "location": "LocationConfig(SphericalHarmonics(4), Siren((16, 16), dropout=0.1), 8)",
         "checkpoints": "Checkpoints(save_every=4, validate_every=8, log_every=1)",
         "batch_size": "32",
         "steps": "40",

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from earth_embed.config import LocationConfig
+from earth_embed.config import LocationConfig, Siren, SphericalHarmonics
 from earth_embed.errors import CheckpointError
 from earth_embed.pretrained import load
 from earth_embed.training.checkpoint import Checkpointer
@@ -113,7 +113,7 @@ def test_no_checkpoint(run, like, tmp_path):
 
 @pytest.mark.parametrize("hidden", [(16, 12), (16, 24), (16, 16, 16), (16,)])
 def test_another_architecture_is_refused_not_cut_or_padded(hidden, run, sources):
-    location = LocationConfig(degree=4, hidden=hidden, features=8)
+    location = LocationConfig(SphericalHarmonics(4), Siren(hidden), features=8)
     other = state_like(dataclasses.replace(SMALL, location=location), sources)
     with pytest.raises(CheckpointError, match=r"shape|structure"):
         Checkpointer(run).restore_state(other)
@@ -121,7 +121,7 @@ def test_another_architecture_is_refused_not_cut_or_padded(hidden, run, sources)
 
 def test_a_full_disk_is_one_error_and_harms_nothing(tmp_path):
     """A limit on the size of files stands in for the disk: writes fail as on a full one."""
-    wide = "LocationConfig(degree=8, hidden=(128, 128), features=64)"
+    wide = "LocationConfig(SphericalHarmonics(8), Siren((128, 128)), features=64)"
     path = write_experiment(tmp_path, location=wide, steps="12")
     run = tmp_path / "run"
     whole = start("train", path, "--run-dir", run)

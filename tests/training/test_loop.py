@@ -8,9 +8,17 @@ import shutil
 import signal
 
 import jax
+import numpy as np
 import pytest
 
-from earth_embed.config import Checkpoints, LocationConfig, Optimizer
+from earth_embed.config import (
+    Checkpoints,
+    LocationConfig,
+    Memory,
+    Optimizer,
+    Siren,
+    SphericalHarmonics,
+)
 from earth_embed.data.open import Splits
 from earth_embed.errors import ConfigError, DataError, RunError
 from earth_embed.training import loop
@@ -56,9 +64,8 @@ def test_an_interrupted_run_equals_an_uninterrupted_one(
     method, names, reads, number, make_experiment, sources, tmp_path
 ):
     """Parameters, moments and metrics, to the last bit; dropout and the schedule included."""
-    experiment = make_experiment(
-        method, names, steps=12, location=LocationConfig(4, (16, 16), features=8, dropout=0.2)
-    )
+    location = LocationConfig(SphericalHarmonics(4), Siren((16, 16), dropout=0.2), features=8)
+    experiment = make_experiment(method, names, steps=12, location=location)
     whole = train(experiment, tmp_path / "whole", sources)
     split = sources[names[-1]]
     stopping = split._replace(train=Stopping(split.train, reads, number))
@@ -228,6 +235,22 @@ def test_a_batch_that_the_devices_cannot_share(make_experiment, sources, tmp_pat
     with pytest.raises(ConfigError, match=r"\{'image': 50\}: expected multiples .* 8"):
         train(make_experiment("pair", batch_size=50), tmp_path / "run", sources)
     assert not (tmp_path / "run").exists()
+
+
+def test_whole_data_sets_in_tiles_and_microbatches(make_experiment, sources, tmp_path):
+    """An epoch is a step; the numbers are those of one matrix and one pass through the towers."""
+    plain = make_experiment("melt", ("series", "text"), batch_size="all", steps=3)
+    divided = dataclasses.replace(plain, memory=Memory(tile=16, exchange="ring", microbatch=32))
+    states = [
+        train(experiment, tmp_path / name, sources)
+        for name, experiment in (("plain", plain), ("divided", divided))
+    ]
+    whole, parts = (metrics(tmp_path / name) for name in ("plain", "divided"))
+    assert [line["step"] for line in whole] == [line["step"] for line in parts]
+    for expected, found in zip(whole, parts, strict=True):
+        assert found == pytest.approx(expected, rel=1e-4)
+    for a, b in zip(*map(jax.tree.leaves, states), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
 def test_an_error_while_training_leaves_the_run_whole(sources, tmp_path):

@@ -1,0 +1,64 @@
+"""Location encoders of the field, each one line for an experiment.
+
+    location=published.satclip(degree=40)
+
+Initial weights are drawn, not downloaded. "Style" says that a published idea was kept and its
+details were not.
+"""
+
+from __future__ import annotations
+
+from earth_embed.config.location import Combined, LocationConfig
+from earth_embed.config.location.encodings import (
+    Cartesian,
+    EqualEarth,
+    EqualEarthFourier,
+    SphereFourier,
+    SphericalHarmonics,
+)
+from earth_embed.config.location.networks import (
+    Mlp,
+    ResidualMlp,
+    ResidualSiren,
+    Siren,
+    TokenTransformer,
+)
+
+
+def satclip(degree: int = 10) -> LocationConfig:
+    """SatCLIP (arXiv 2311.17179): harmonics and SIREN; released with degree 10 and 40."""
+    harmonics = SphericalHarmonics(degree, "satclip")
+    return LocationConfig(harmonics, Siren((512, 512), dropout=0.5), features=256)
+
+
+def geoclip() -> Combined:
+    """GeoCLIP (arXiv 2309.16020): a ReLU network for each of three scales, summed."""
+    networks = (
+        LocationConfig(EqualEarthFourier(256, (sigma,)), Mlp((1024, 1024, 1024)), features=512)
+        for sigma in (1.0, 16.0, 256.0)
+    )
+    return Combined(tuple(networks), "sum")
+
+
+def climplicit_style() -> LocationConfig:
+    """Climplicit (arXiv 2504.05089): 16 residual sine layers; here of place alone, on the sphere.
+
+    The published network reads scaled lon and lat, which have a seam, and the month.
+    """
+    return LocationConfig(Cartesian(), ResidualSiren(512, 16, first="sinh"), features=256)
+
+
+def mind_style() -> LocationConfig:
+    """MIND: 12 residual sine layers of width 3072 on Equal Earth (there distilled from others)."""
+    return LocationConfig(EqualEarth(), ResidualSiren(3072, 12), features=512)
+
+
+def unigeoclip_style() -> LocationConfig:
+    """UniGeoCLIP: GeoCLIP's Fourier features at several scales, the tokens of a transformer."""
+    scales = EqualEarthFourier(256, (1.0, 4.0, 16.0, 64.0, 256.0))
+    return LocationConfig(scales, TokenTransformer(width=256, depth=12, heads=4), features=512)
+
+
+def sphere_fourier() -> LocationConfig:
+    """Fourier features of the unit vector and a residual perceptron: fine scales, no seam."""
+    return LocationConfig(SphereFourier(), ResidualMlp(512, 4), features=256)

@@ -1,0 +1,66 @@
+"""A transformer over scales: each scale's features are one token."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from earth_embed.config import TokenTransformer
+from earth_embed.encoders.networks.base import Dense, Network, dense_flops
+from earth_embed.encoders.positional.base import Features
+
+
+class TokenTransformerNetwork(Network):
+    """One token for each of T scales, by a dense layer of its own, then pre-norm blocks.
+
+        x ← x + attention(norm(x)),   x ← x + W₂ gelu(W₁ norm(x)), W₁ four times as wide
+
+    and a linear layer of the tokens' mean. The scales' own layers tell them apart, so that there is
+    no position to add.
+
+    Parameters: (n + T) w + depth · (12 w + 13) w + 2 w + (w + 1) D for width w.
+
+    Attributes:
+        tokens: Number T of scales.
+
+    References:
+        UniGeoCLIP, for tokens that are scales; Xiong et al. 2020 (arXiv 2002.04745) for the norms.
+    """
+
+    config: TokenTransformer
+    tokens: int = 1
+
+    @nn.compact
+    def __call__(self, x: Features, train: bool = False) -> jax.Array:
+        """Maps (N, n) to (N, features)."""
+        config, tokens, width = self.config, self.tokens, self.config.width
+        n = x.shape[-1] // tokens
+        start = nn.initializers.lecun_normal(batch_axis=(0,))
+        kernel = self.param("kernel", start, (tokens, n, width), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros_init(), (tokens, width), jnp.float32)
+        scales = jnp.asarray(x).astype(self.dtype).reshape(-1, tokens, n)
+        h = jnp.einsum("ntc,tcw->ntw", scales, kernel.astype(self.dtype))
+        h = h + bias.astype(self.dtype)[None]  # (N, T, width)
+        for i in range(config.depth):
+            y = nn.LayerNorm(dtype=self.dtype, name=f"norm_attention_{i}")(h)
+            attention = nn.MultiHeadDotProductAttention(
+                config.heads, dtype=self.dtype, name=f"attention_{i}"
+            )
+            h = h + attention(y, y)
+            y = nn.LayerNorm(dtype=self.dtype, name=f"norm_{i}")(h)
+            y = nn.gelu(nn.Dense(4 * width, dtype=self.dtype, name=f"up_{i}")(y))
+            h = h + nn.Dense(width, dtype=self.dtype, name=f"down_{i}")(y)
+        h = nn.LayerNorm(dtype=self.dtype, name="norm")(h).mean(axis=1)  # (N, width)
+        return Dense(self.features, self.dtype, name="last")(h)
+
+    def flops(self, n: int) -> int:
+        """Dense layers, attention's two products and softmax; about 8 for each norm and gelu."""
+        tokens, width = self.tokens, self.config.width
+        embed = dense_flops(n // tokens, width)
+        attention = 4 * dense_flops(width, width) + 4 * tokens * width
+        softmax = 5 * tokens * self.config.heads
+        mlp = dense_flops(width, 4 * width) + dense_flops(4 * width, width) + 8 * 4 * width
+        block = attention + softmax + mlp + 18 * width
+        ends = embed + self.config.depth * block + 9 * width
+        return tokens * ends + dense_flops(width, self.features)

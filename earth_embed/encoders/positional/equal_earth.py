@@ -1,0 +1,135 @@
+"""The Equal Earth projection, and random Fourier features of it, exact in float32.
+
+GeoCLIP's finest waves have up to 1000 cycles over half the map, so that one unit in the last place
+of a coordinate, or of a phase, shows in the embedding. Both are carried in two parts.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from earth_embed.config import EqualEarth, EqualEarthFourier
+from earth_embed.encoders.positional.base import FROZEN, Encoding
+from earth_embed.encoders.positional.waves import WAVE_FLOPS, random_frequencies, waves
+
+A1, A2, A3, A4 = 1.340264, -0.081106, 0.000893, 0.003796
+SCALE = 66.50336 / 180
+"""GeoCLIP's: x is ±1 on the equator at ±180°."""
+
+
+class EqualEarthEncoding(Encoding):
+    """(x, y) of the Equal Earth projection; see `equal_earth`. Parameters: none.
+
+    Seam: x jumps from 1 to −1 at the antimeridian, and the poles are lines.
+    """
+
+    seam = "antimeridian, poles"
+    config: EqualEarth
+    width = 2
+    flops = 22
+
+    def __call__(self, lonlat: jax.Array) -> jax.Array:
+        """Maps (N, 2) float32 degrees to (N, 2)."""
+        high, low = equal_earth(lonlat)
+        return high + low
+
+
+class EqualEarthFourierEncoding(Encoding):
+    """cos 2πBv and sin 2πBv of v = (x, y), with F rows B ~ N(0, σ² I) for each scale σ.
+
+    Features of one scale follow those of the last: F cosines, then F sines.
+
+    Parameters: 2 F for each scale, drawn once and frozen. Seam: that of `EqualEarthEncoding`.
+
+    References:
+        GeoCLIP (arXiv 2309.16020): σ = 1, 16 and 256 with F = 256, each into a network of its own.
+        Tancik et al. 2020, "Fourier Features Let Networks Learn High Frequency Functions".
+    """
+
+    seam = "antimeridian, poles"
+    config: EqualEarthFourier
+
+    @property
+    def width(self) -> int:
+        """2 F features a scale."""
+        return self.config.scales * 2 * self.config.frequencies
+
+    @property
+    def flops(self) -> int:
+        """For each frequency three products with (x, y), 4 to add and reduce, and the waves."""
+        each = 16 + WAVE_FLOPS
+        return EqualEarthEncoding.flops + self.config.scales * self.config.frequencies * each
+
+    @nn.compact
+    def __call__(self, lonlat: jax.Array) -> jax.Array:
+        """Maps (N, 2) float32 degrees to (N, width)."""
+        sigmas, count = self.config.sigmas, self.config.frequencies
+        start = random_frequencies(sigmas)
+        frequencies = self.param(f"{FROZEN}frequencies", start, (len(sigmas), count, 2))
+        # With B cut to 12 bits below 8σ and v to 11 bits, B₁v₁ is exact:
+        #     Bv mod 1 = (B₁v₁ mod 1) + B₁(v − v₁) + (B − B₁)v      the last two are small
+        high, low = equal_earth(lonlat)  # (N, 2) each
+        v = high + low
+        coarse = jnp.round(v * 2**11) / 2**11
+        fine = (high - coarse) + low
+        phases = []
+        for sigma, b in zip(sigmas, frequencies, strict=True):  # (F, 2)
+            unit = 2.0 ** (math.ceil(math.log2(8 * sigma)) - 12)
+            b_coarse = jnp.round(b / unit) * unit
+            product = functools.partial(jnp.matmul, precision="highest")
+            whole = product(coarse, b_coarse.T)
+            rest = product(fine, b_coarse.T) + product(v, (b - b_coarse).T)
+            phases.append((whole - jnp.round(whole)) + rest)
+        return waves(jnp.stack(phases, axis=1))
+
+
+def equal_earth(lonlat: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The Equal Earth projection (x, y) as an unevaluated sum of two float32 numbers.
+
+        sin θ = (√3/2) sin φ
+        x = 2√3 λ cos θ / 3(9 A₄θ⁸ + 7 A₃θ⁶ + 3 A₂θ² + A₁) = λ g(φ)
+        y = A₄θ⁹ + A₃θ⁷ + A₂θ³ + A₁θ
+
+    Evaluated so in float32 it is wrong by 2.5e-7, four units in the last place. g and y are smooth
+    functions of φ alone: they are cubics around each whole degree, fitted in float64.
+
+    Args:
+        lonlat: (N, 2) degrees, float32.
+
+    Returns:
+        (N, 2) twice, high and low: x and y times `SCALE` to about 1e-9 when they are added.
+
+    References:
+        Šavrič, Patterson & Jenny 2018, "The Equal Earth map projection", IJGIS 33(3).
+    """
+    lon, lat = lonlat.T
+    whole_lon, whole_lat = jnp.round(lonlat).T
+    table = jnp.asarray(_cubics())[whole_lat.astype(jnp.int32) + 90]  # (N, 2, 5)
+    delta = (lat - whole_lat)[:, None]  # exact
+    high, c0, c1, c2, c3 = jnp.moveaxis(table, -1, 0)  # (N, 2) each: of g and of y
+    low = c0 + delta * (c1 + delta * (c2 + delta * c3))
+    x_high = whole_lon * high[:, 0]  # exact: 8 bits times 16
+    x_low = (lon - whole_lon) * high[:, 0] + lon * low[:, 0]
+    return jnp.stack([x_high, high[:, 1]], axis=-1), jnp.stack([x_low, low[:, 1]], axis=-1)
+
+
+@functools.cache
+def _cubics() -> np.ndarray:
+    """For g and y around each whole degree: the value to 2⁻²⁴, what is left of it, c₁, c₂, c₃."""
+    nodes = np.cos(np.pi * (np.arange(4) + 0.5) / 4) / 2  # Chebyshev's on ±½°
+    lat = np.radians(np.arange(-90, 91)[None, :] + nodes[:, None])  # (4, 181)
+    theta = np.arcsin(np.sqrt(3) / 2 * np.sin(lat))
+    slope = 9 * A4 * theta**8 + 7 * A3 * theta**6 + 3 * A2 * theta**2 + A1
+    g = np.radians(2 * np.sqrt(3) * np.cos(theta) / (3 * slope))
+    y = A4 * theta**9 + A3 * theta**7 + A2 * theta**3 + A1 * theta
+    values = SCALE * np.stack([g, y], axis=-1)  # (4, 181, 2)
+    powers = np.vander(nodes, increasing=True)
+    cubic = np.moveaxis(np.linalg.solve(powers, values.reshape(4, -1)).reshape(values.shape), 0, -1)
+    high = np.round(cubic[..., :1] * 2**24) / 2**24
+    return np.concatenate([high, cubic[..., :1] - high, cubic[..., 1:]], axis=-1).astype(np.float32)

@@ -1,0 +1,84 @@
+"""Turns a file of published weights into a run."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from earth_embed.encoders.towers import LOCATION
+from earth_embed.errors import CheckpointError, RunError
+from earth_embed.importing.geoclip import geoclip, packaged_weights
+from earth_embed.importing.published import Published
+from earth_embed.importing.satclip import satclip
+from earth_embed.importing.weights import Weights, read_weights
+from earth_embed.step.state import TrainState
+from earth_embed.training.checkpoint import Checkpointer
+from earth_embed.training.run_dir import open_run, read_experiment, read_origin
+
+PUBLISHED: dict[str, Callable[[Weights], Published]] = {"satclip": satclip, "geoclip": geoclip}
+
+
+def import_weights(
+    kind: str, file: str | Path | None = None, run_dir: str | Path | None = None
+) -> tuple[Published, Path]:
+    """Makes a run of published weights, for `load`, `evaluate`, `embed` and `map`.
+
+    Args:
+        kind: Whose they are: one of `PUBLISHED`.
+        file: The file; None for the one that the installed package `geoclip` carries.
+        run_dir: The run's directory; None for runs/satclip-lL or runs/geoclip.
+
+    Returns:
+        What was read, and the run's directory. It appears whole or not at all; the same import
+        once more changes nothing.
+
+    Raises:
+        CheckpointError: the file cannot be read or holds something else.
+        RunError: the directory holds something else, or cannot be written.
+    """
+    if file is None:
+        if kind != "geoclip":
+            raise CheckpointError(f"import {kind} expects a file of weights")
+        file = packaged_weights()
+    weights = read_weights(Path(file))
+    published = PUBLISHED[kind](weights)
+    run_dir = Path(run_dir or Path("runs") / published.experiment.name)
+    with weights.path.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    origin = {"published": kind, "file": weights.path.name, "sha256": digest}
+    if not _is_there(run_dir, published, origin):
+        _write(run_dir, published, origin)
+    return published, run_dir
+
+
+def _is_there(run_dir: Path, published: Published, origin: dict[str, str]) -> bool:
+    """Whether the directory holds this import; RunError if it holds anything else."""
+    if not run_dir.exists() or (run_dir.is_dir() and not any(run_dir.iterdir())):
+        return False
+    same = read_origin(run_dir) == origin and read_experiment(run_dir) == published.experiment
+    if not same:
+        raise RunError(f"{run_dir} holds another run: take another --run-dir")
+    return True
+
+
+def _write(run_dir: Path, published: Published, origin: dict[str, str]) -> None:
+    """Writes a run with one checkpoint, at step 0: nothing was trained here."""
+    temporary = run_dir.absolute().with_name(f".{run_dir.name}.{os.getpid()}")
+    params = {LOCATION: jax.tree.map(jnp.asarray, published.params)}
+    try:
+        open_run(temporary, published.experiment, origin)
+        with closing(Checkpointer(temporary, keep=1)) as checkpoints:
+            checkpoints.save(TrainState(jnp.int32(0), params, {}), score=math.nan)
+        os.replace(temporary, run_dir)
+    except OSError as error:
+        raise RunError(f"cannot write {run_dir}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

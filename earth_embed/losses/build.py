@@ -1,0 +1,71 @@
+"""The loss of an experiment, in the form that its batch needs."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from jax.sharding import Mesh
+
+from earth_embed.config.loss import GeodesicNtXent, Loss, Memory, Sigmoid
+from earth_embed.config.methods import Direction
+from earth_embed.losses.geodesic import (
+    SemivariogramRule,
+    SoftTargetsRule,
+    semivariogram,
+    soft_targets,
+)
+from earth_embed.losses.nt_xent import NtXentRule, nt_xent
+from earth_embed.losses.pairs import Comparison, Contrast, Pairs, symmetric
+from earth_embed.losses.rule import Rule, fill
+from earth_embed.losses.sharded import sharded
+from earth_embed.losses.sigmoid import SigmoidRule, sigmoid
+from earth_embed.losses.tiled import tiled
+
+WHOLE = 4096**2
+"""Similarities of one device that are computed at once if nothing else is asked for."""
+TILE = 1024
+"""Rows and columns of a tile if nothing else is asked for: tiles of 512 to 2,048 are equally fast
+on two CPU cores."""
+
+
+def build_loss(
+    loss: Loss, direction: Direction, memory: Memory, mesh: Mesh | None = None
+) -> Comparison:
+    """The contrastive loss as a function of a batch.
+
+    Args:
+        loss: Which loss.
+        direction: Sample → location, or its mean with the reverse.
+        memory: Tiles and exchange.
+        mesh: The devices that share the batch. None: each has it all.
+    """
+    dense, rule = forms(loss)
+    devices = 1 if mesh is None else mesh.size
+
+    def compare(pairs: Pairs) -> Contrast:
+        assert pairs.lonlat is not None or not isinstance(loss, GeodesicNtXent)
+        size = len(pairs.anchors)
+        tile = memory.tile or (TILE if size * size // devices > WHOLE else size)
+        if tile >= size:
+            return dense(pairs)
+        if mesh is None or devices == 1:
+            return tiled(fill(pairs), rule, tile)
+        return sharded(fill(pairs), rule, tile, memory.exchange, mesh)
+
+    return symmetric(compare) if direction == "symmetric" else compare
+
+
+def forms(loss: Loss) -> tuple[Comparison, Rule[Any]]:
+    """A loss in its plain form, on the whole matrix, and as a rule for tiles."""
+    if isinstance(loss, Sigmoid):
+        return sigmoid, SigmoidRule()
+    if isinstance(loss, GeodesicNtXent) and loss.weighting == "soft_targets":
+        return partial(soft_targets, bandwidth_km=loss.bandwidth_km), SoftTargetsRule(
+            loss.bandwidth_km
+        )
+    if isinstance(loss, GeodesicNtXent):
+        return partial(semivariogram, range_km=loss.bandwidth_km), SemivariogramRule(
+            loss.bandwidth_km
+        )
+    return nt_xent, NtXentRule()
