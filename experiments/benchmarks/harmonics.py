@@ -15,13 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
-from peers.satclip import SatClip
-from timing import in_turns, matmul_rate
 
 from earth_embed.config.location.published import satclip
 from earth_embed.encoders.harmonics import harmonics_dense, products, spherical_harmonics, streamed
 from earth_embed.encoders.location import build_location, init_location
 from earth_embed.encoders.sine import sine
+from peers.satclip import SatClip
+from timing import in_turns, matmul_rate
 
 POINTS = 10_000
 BATCH = 2048

@@ -23,8 +23,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from peers.step import Step, published, tensors, vectorised
-from timing import in_turns, matmul_rate
 
 from earth_embed.config import (
     Experiment,
@@ -56,6 +54,8 @@ from earth_embed.step.parallel import (
 )
 from earth_embed.step.state import Updater
 from earth_embed.training.feed import example_shapes, feed
+from peers.step import Step, published, tensors, vectorised
+from timing import in_turns, matmul_rate
 
 WIDTHS = {"image": 768, "text": 512, "series": 384}
 """Frozen features of each modality."""
