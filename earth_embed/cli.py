@@ -7,13 +7,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, get_args
 
 import tyro
 
 from earth_embed.config import Experiment, Method
 from earth_embed.config.files import load_experiment
-from earth_embed.errors import ConfigError, EarthEmbedError, Interrupted
+from earth_embed.errors import ConfigError, EarthEmbedError, Interrupted, ProcessLost
 
 if TYPE_CHECKING:
     from earth_embed.pretrained import LocationEncoder
@@ -28,8 +28,10 @@ USAGE = """usage: earth-embed COMMAND ...
 
 earth-embed COMMAND --help explains a command's options."""
 
-USER_ERROR, INTERRUPTED = 2, 130
-"""Exit status after a user's mistake, and after a signal that training obeyed."""
+USER_ERROR, INTERRUPTED, LOST = 2, 130, 75
+"""Exit status after a user's mistake, after Ctrl-C outside training, and when another process of
+the run is gone. A training that a signal stopped has saved its state and ends with 128 + signal:
+130 (SIGINT) or 143 (SIGTERM)."""
 
 _TOP_LEVEL = tyro.conf.arg(name="")
 """Fields of the object so marked are options without its prefix; those below keep theirs."""
@@ -43,6 +45,13 @@ class Where:
     """Directory of the run (default: runs/NAME). A run that is there already is resumed."""
     data_dir: Path | None = None
     """Directory of TFDS data sets (default: TFDS_DATA_DIR, else TFDS's own)."""
+    coordinator: str | None = None
+    """One of several processes: HOST:PORT of process 0, or "auto" to ask the cluster
+    (default: EARTH_EMBED_COORDINATOR, else a TPU pod, Slurm step or Kubernetes job, else alone)."""
+    processes: int | None = None
+    """How many processes train the run together (default: EARTH_EMBED_PROCESSES)."""
+    process: int | None = None
+    """Which of them this is, from 0 (default: EARTH_EMBED_PROCESS)."""
 
 
 @dataclass(frozen=True)
@@ -134,15 +143,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
             commands[name](arguments[1:])
         else:
             raise EarthEmbedError(f"no command {name!r}; expected one of {', '.join(commands)}")
-    except Interrupted as error:
+    except Interrupted as error:  # all processes alike, so they end in order
         print(error, file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        sys.exit(128 + error.signal)
+    except ProcessLost as error:
+        _fail(f"error: {error}", LOST)
     except EarthEmbedError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(USER_ERROR)
+        _fail(f"error: {error}", USER_ERROR)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        _fail("interrupted", INTERRUPTED)
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    print(message, file=sys.stderr)
+    if "jax" in sys.modules:
+        from earth_embed.processes import leave
+
+        leave(status)
+    sys.exit(status)
 
 
 def parse_train(arguments: list[str]) -> tuple[Experiment, Where]:
@@ -195,13 +213,17 @@ def _train(arguments: list[str]) -> None:
     # Imported late: --help and a typing mistake should not wait for Flax, Optax and Orbax.
     from earth_embed.data.open import open_sources
     from earth_embed.encoders.towers import Towers
+    from earth_embed.processes import is_main, join, noticing_loss
     from earth_embed.training.loop import train
     from earth_embed.training.run_dir import check_run
 
     Towers(experiment)  # an unknown encoder or a foreign directory is said before any data is read
     check_run(run_dir, experiment)
-    train(experiment, run_dir, open_sources(experiment, where.data_dir))
-    print(f"trained {run_dir}; next: earth-embed evaluate {run_dir}")
+    join(where.coordinator, where.processes, where.process)
+    with noticing_loss(run_dir):
+        train(experiment, run_dir, open_sources(experiment, where.data_dir))
+    if is_main():
+        print(f"trained {run_dir}; next: earth-embed evaluate {run_dir}")
 
 
 def _evaluate(arguments: list[str]) -> None:

@@ -28,7 +28,20 @@ class CheckpointError(RunError):
 
 
 class Interrupted(EarthEmbedError):
-    """Training was asked to stop (Ctrl-C or SIGTERM) and saved its state first."""
+    """Training was asked to stop (Ctrl-C or SIGTERM) and saved its state first.
+
+    Attributes:
+        signal: The signal's number.
+    """
+
+    def __init__(self, message: str, signal: int) -> None:
+        """Takes the message and the signal's number."""
+        super().__init__(message)
+        self.signal = signal
+
+
+class ProcessLost(EarthEmbedError):
+    """Another process of the run is gone, and this one cannot go on alone."""
 
 
 def require(package: str, extra: str, purpose: str) -> EarthEmbedError:

@@ -28,7 +28,7 @@ from earth_embed.config.location.networks import (
 from earth_embed.config.loss import GeodesicNtXent, Loss, Memory, NtXent, Sigmoid
 from earth_embed.config.methods import Melt, Method, Pair, Salt
 from earth_embed.config.model import LogitScale, Modality
-from earth_embed.config.training import Checkpoints, Input, Optimizer
+from earth_embed.config.training import Checkpoints, Input, MeshConfig, Optimizer
 
 __all__ = [
     "Cartesian",
@@ -49,6 +49,7 @@ __all__ = [
     "Loss",
     "Melt",
     "Memory",
+    "MeshConfig",
     "Method",
     "Mlp",
     "Modality",

@@ -14,7 +14,7 @@ from earth_embed.config.location import Location, LocationConfig
 from earth_embed.config.loss import Loss, Memory, NtXent, Sigmoid
 from earth_embed.config.methods import Melt, Method, Pair
 from earth_embed.config.model import LogitScale, Modality
-from earth_embed.config.training import Checkpoints, Input, Optimizer
+from earth_embed.config.training import Checkpoints, Input, MeshConfig, Optimizer
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class Experiment:
     """The optimiser."""
     input: Input = field(default_factory=Input)
     """The input pipeline."""
+    mesh: MeshConfig = field(default_factory=MeshConfig)
+    """How the devices share the work."""
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
     """Saving, validation and logging."""
     batch_size: int | Literal["all"] = 2048

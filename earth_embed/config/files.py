@@ -13,6 +13,9 @@ from typing import Any, cast
 from earth_embed.config.experiment import Experiment
 from earth_embed.errors import ConfigError
 
+_FREE = ("mesh.", "input.")
+"""Settings that a resumed run may change: they decide how fast, not what."""
+
 
 def load_experiment(path: str | Path) -> Experiment:
     """Runs a Python file and returns the `experiment` that it defines.
@@ -67,12 +70,12 @@ def from_json(values: dict[str, Any]) -> Experiment:
 
 
 def differences(old: Experiment, new: Experiment) -> list[str]:
-    """Every field that differs, as lines "field: old → new"."""
+    """Every field that differs and matters to what is computed, as lines "field: old → new"."""
     before, after = _flatten(to_json(old)), _flatten(to_json(new))
     return [
         f"{key}: {before.get(key, 'absent')!r} → {after.get(key, 'absent')!r}"
         for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key)
+        if before.get(key) != after.get(key) and not key.startswith(_FREE)
     ]
 
 

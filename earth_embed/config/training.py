@@ -51,6 +51,23 @@ class Input:
 
 
 @dataclass(frozen=True)
+class MeshConfig:
+    """How devices share a run: a mesh data × model. What is computed changes by rounding alone."""
+
+    model: int = 1
+    """Devices that share one copy of parameters and moments; a batch is split over all devices."""
+    split_from: int = 2**16
+    """Arrays of at least so many numbers are split over those devices; each has the others."""
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        faults = Faults("mesh", self)
+        faults.at_least("model", self.model, 1)
+        faults.at_least("split_from", self.split_from, 1)
+        faults.raise_if_any()
+
+
+@dataclass(frozen=True)
 class Checkpoints:
     """When the run is saved, validated and logged."""
 

@@ -73,27 +73,27 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
 
 
 def batch_indices(
-    count: int, batch_size: int, seed: int, step: int, process: int = 0, processes: int = 1
+    count: int, batch_size: int, seed: int, step: int, part: int = 0, parts: int = 1
 ) -> np.ndarray:
-    """The examples that one process reads at one step.
+    """The examples of one batch, or of one of its equal parts.
 
     Args:
         count: Examples in the data set.
         batch_size: Global batch size.
         seed: Seed of the order.
         step: Batches of this data set drawn before this one.
-        process: Index of this process.
-        processes: Number of processes; it must divide the batch.
+        part: Index of the part.
+        parts: Number of parts; it must divide the batch.
 
     Returns:
-        (batch_size / processes,) indices into the data set.
+        (batch_size / parts,) indices into the data set.
 
     Raises:
-        DataError: fewer examples than one batch, or a batch that the processes cannot share.
+        DataError: fewer examples than one batch, or a batch that cannot be so divided.
     """
-    if batch_size % processes:
-        raise DataError(f"a batch of {batch_size} cannot be shared by {processes} processes")
+    if batch_size % parts:
+        raise DataError(f"a batch of {batch_size} cannot be shared by {parts} processes")
     epoch, offset = divmod(step, steps_per_epoch(count, batch_size))
-    share = batch_size // processes
-    start = offset * batch_size + process * share
+    share = batch_size // parts
+    start = offset * batch_size + part * share
     return epoch_permutation(count, seed, epoch)[start : start + share]

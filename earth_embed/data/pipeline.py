@@ -36,17 +36,25 @@ class Batches:
         sources: Mapping[str, Source],
         settings: Input,
         seed: int,
-        process: int = 0,
-        processes: int = 1,
+        part: int = 0,
+        parts: int = 1,
     ) -> None:
-        """Opens nothing yet; a modality's stream opens at its first `read`."""
+        """Opens nothing yet; a modality's stream opens at its first `read`.
+
+        Args:
+            sources: The training examples of each modality.
+            settings: How they are read.
+            seed: Seed of the order.
+            part: Which part of every batch is read here.
+            parts: Number of equal parts; see `share_of_process`.
+        """
         self.sources = sources
         self._settings, self._seed = settings, seed
-        self._process, self._processes = process, processes
+        self._part, self.parts = part, parts
         self._streams: dict[str, Iterator[Examples]] = {}
 
     def read(self, draws: Mapping[str, Draw]) -> dict[str, Examples]:
-        """This process's slice of each modality's next batch.
+        """This part of each modality's next batch.
 
         Calls must follow one schedule: a modality's batch numbers rise by one.
         """
@@ -63,8 +71,8 @@ class Batches:
             len(source),
             first.size,
             seed,
-            process=self._process,
-            processes=self._processes,
+            part=self._part,
+            parts=self.parts,
         )
         indices(first.batch)  # too few examples: say so here, not in a worker
 

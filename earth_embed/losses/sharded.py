@@ -20,8 +20,8 @@ from earth_embed.losses.tiled import tiled
 
 
 def sharded(batch: Filled, rule: Rule[Any], tile: int, exchange: Exchange, mesh: Mesh) -> Contrast:
-    """A tiled loss of a batch that is split over the mesh's one axis; see `tiled`."""
-    (axis,) = mesh.axis_names
-    compare = partial(tiled, rule=rule, tile=tile, axis=axis, exchange=exchange)
-    rows = PartitionSpec(axis)
+    """A tiled loss of a batch that is split over all axes of the mesh; see `tiled`."""
+    axes = mesh.axis_names
+    compare = partial(tiled, rule=rule, tile=tile, axes=axes, exchange=exchange)
+    rows = PartitionSpec(axes)
     return jax.shard_map(compare, mesh=mesh, in_specs=rows, out_specs=rows)(batch)

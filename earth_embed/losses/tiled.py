@@ -25,7 +25,7 @@ def tiled(
     batch: Filled,
     rule: Rule[Any],
     tile: int,
-    axis: str | None = None,
+    axes: tuple[str, ...] | None = None,
     exchange: Exchange = "gather",
 ) -> Contrast:
     """A contrastive loss by tiles.
@@ -34,8 +34,8 @@ def tiled(
         batch: The batch, or inside `shard_map` this device's part of it.
         rule: The loss.
         tile: Most rows and columns of a tile (rounded up to a multiple of 8).
-        axis: The mesh axis that shares the batch. None: all of it is here.
-        exchange: How the devices along `axis` see each other's candidates.
+        axes: The mesh axes that share the batch. None: all of it is here.
+        exchange: How the devices along `axes` see each other's candidates.
     """
     size = len(batch.anchors)
     count = -(-size // tile)
@@ -45,32 +45,32 @@ def tiled(
         widths = ((0, count * tile - size), *((0, 0) for _ in values.shape[1:]))
         return jnp.pad(values, widths, constant_values=fill).reshape(count, tile, *values.shape[1:])
 
-    first = 0 if axis is None else jax.lax.axis_index(axis) * count * tile
+    first = 0 if axes is None else jax.lax.axis_index(axes) * count * tile
     side = Side(
         number=first + jnp.arange(count * tile, dtype=jnp.int32).reshape(count, tile),
         group=tiles(batch.group, -1),
         point=unit_vectors(tiles(batch.lonlat)),
     )
     embedded = tuple(map(tiles, (batch.anchors, batch.candidates, batch.scale, batch.bias)))
-    results = _reduce(rule, axis, exchange, embedded, side)
+    results = _reduce(rule, axes, exchange, embedded, side)
     total, own, rivals = (values.reshape(-1)[:size] for values in results)
     return Contrast(rule.finish(total, own), (rivals == 0).astype(jnp.float32))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
 def _reduce(
-    rule: Rule[Any], axis: str | None, exchange: Exchange, embedded: Any, side: Side
+    rule: Rule[Any], axes: tuple[str, ...] | None, exchange: Exchange, embedded: Any, side: Side
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """All that a loss needs of the matrix: totals, own logits, rivals that reach the own logit.
 
     All in tiles, (n, T, …). `embedded` are raw anchors, raw candidates, scales and biases; the
     results are differentiable in them.
     """
-    return _forward(rule, axis, exchange, embedded, side)[0]
+    return _forward(rule, axes, exchange, embedded, side)[0]
 
 
 def _forward(
-    rule: Rule[Any], axis: str | None, exchange: Exchange, embedded: Any, side: Side
+    rule: Rule[Any], axes: tuple[str, ...] | None, exchange: Exchange, embedded: Any, side: Side
 ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], Any]:
     *raw, b = embedded
     # By tiles, as all that follows: at once, XLA makes (B, D) arrays of the norms and scales.
@@ -87,12 +87,12 @@ def _forward(
         return jax.tree.map(lambda rows, new: rows.at[r].set(new), state, row), None
 
     state = rule.start(jnp.zeros_like(own)), jnp.zeros_like(side.number)
-    (stats, rivals), _ = _visit_all(axis, exchange, visit, state, (side, c), None)
+    (stats, rivals), _ = _visit_all(axes, exchange, visit, state, (side, c), None)
     return (rule.total(stats), own, rivals), (embedded, side, a, c, stats)
 
 
 def _backward(
-    rule: Rule[Any], axis: str | None, exchange: Exchange, kept: Any, cotangents: Any
+    rule: Rule[Any], axes: tuple[str, ...] | None, exchange: Exchange, kept: Any, cotangents: Any
 ) -> tuple[tuple[jax.Array, ...], None]:
     (*raw, b), side, a, c, stats = kept
     d_total, d_own, _ = cotangents  # (n, T)
@@ -106,7 +106,7 @@ def _backward(
         return state, dc.at[k].add(product(dx.T, a[r]))
 
     state, zeros = (jnp.zeros_like(a), d_own), jnp.zeros_like(c)
-    (da, db), dc = _visit_all(axis, exchange, visit, state, (side, c), zeros)
+    (da, db), dc = _visit_all(axes, exchange, visit, state, (side, c), zeros)
 
     def through_unit(r: jax.Array, gradients: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         """Adds the own logits' part and makes one tile's gradients those of `raw`, in place."""
@@ -124,12 +124,17 @@ _reduce.defvjp(_forward, _backward)
 
 
 def _visit_all(
-    axis: str | None, exchange: Exchange, visit: Any, state: Any, columns: Any, d_columns: Any
+    axes: tuple[str, ...] | None,
+    exchange: Exchange,
+    visit: Any,
+    state: Any,
+    columns: Any,
+    d_columns: Any,
 ) -> tuple[Any, Any]:
     """Visits every tile with `visit(row, column, state, columns, d_columns)`.
 
     Args:
-        axis: As in `tiled`.
+        axes: As in `tiled`.
         exchange: As in `tiled`.
         visit: Returns state and d_columns anew.
         state: What belongs to the rows, (n, T, …).
@@ -151,20 +156,20 @@ def _visit_all(
             (state, d_columns),
         )
 
-    if axis is None:
+    if axes is None:
         return here(state, columns, d_columns)
-    devices = jax.lax.axis_size(axis)
+    devices = jax.lax.axis_size(axes)
     if exchange == "gather":
-        columns = jax.lax.all_gather(columns, axis, tiled=True)
+        columns = jax.lax.all_gather(columns, axes, tiled=True)
         everywhere = jax.tree.map(lambda d: jnp.tile(d, (devices, 1, 1)), d_columns)
         state, everywhere = here(state, columns, everywhere)
-        return state, jax.lax.psum_scatter(everywhere, axis, tiled=True)
+        return state, jax.lax.psum_scatter(everywhere, axes, tiled=True)
     onward = [(i, (i + 1) % devices) for i in range(devices)]
 
     def hop(carry: Any, _: None) -> tuple[Any, None]:
         state, columns, d_columns = carry
         state, d_columns = here(state, columns, d_columns)
-        return (state, *jax.lax.ppermute((columns, d_columns), axis, onward)), None
+        return (state, *jax.lax.ppermute((columns, d_columns), axes, onward)), None
 
     (state, _, d_columns), _ = jax.lax.scan(hop, (state, columns, d_columns), length=devices)
     return state, d_columns

@@ -42,10 +42,16 @@ class TrainState:
 class Updater:
     """Takes the gradient of a loss in the trained towers and updates those, and nothing else."""
 
-    def __init__(self, towers: Towers) -> None:
-        """Builds the optimiser; nothing is computed."""
+    def __init__(self, towers: Towers, gather: Callable[[Params], Params] = lambda p: p) -> None:
+        """Builds the optimiser; nothing is computed.
+
+        Args:
+            towers: What it updates.
+            gather: Brings parameters that are split over devices together, for the loss.
+        """
         settings = towers.experiment.optimizer
         self.towers = towers
+        self._gather = gather
         self._transform = optax.chain(
             optax.scale_by_adam(),
             optax.add_decayed_weights(settings.weight_decay, mask=_matrices),
@@ -69,7 +75,7 @@ class Updater:
         """
 
         def objective(active: Params) -> tuple[jax.Array, Metrics]:
-            return loss(state.params | active, batch, state.step)
+            return loss(self._gather(state.params | active), batch, state.step)
 
         active = {tower: state.params[tower] for tower in trained}
         (value, metrics), gradients = jax.value_and_grad(objective, has_aux=True)(active)

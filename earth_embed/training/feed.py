@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from jax.sharding import Mesh
 
 from earth_embed.data.pipeline import Batches
 from earth_embed.data.sources import Source
 from earth_embed.methods import Method
-from earth_embed.step.parallel import over_data, replicated, to_device
+from earth_embed.step.parallel import over_batch, replicated, to_device
 from earth_embed.step.state import Batch
 
 
@@ -31,17 +30,16 @@ def feed(method: Method, batches: Batches, mesh: Mesh, start: int, stop: int) ->
     Only the modalities that a step reads are read and transferred. The compiled step has an input
     for every modality, so an idle one is given zeros that have lain on the device since the start.
     """
-    processes = jax.process_count()
     sources = {name: batches.sources[name] for name in method.sizes}
     idle = {
-        name: to_device(_zeros(source, method.sizes[name] // processes), over_data(mesh))
+        name: to_device(_zeros(source, method.sizes[name] // batches.parts), over_batch(mesh))
         for name, source in sources.items()
     }
     order = list(method.sizes)
 
     def fetch(step: int) -> Fed:
         draws = method.draws(step)
-        examples = to_device(batches.read(draws), over_data(mesh))
+        examples = to_device(batches.read(draws), over_batch(mesh))
         active = to_device(np.int32(order.index(next(iter(draws)))), replicated(mesh))
         return Fed(tuple(draws), {**idle, **examples, "_active": active})
 

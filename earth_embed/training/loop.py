@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-import signal
+import json
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Mapping
+from contextlib import closing
 from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import jax
 import numpy as np
 
 from earth_embed.config import Experiment
+from earth_embed.config.files import to_json
 from earth_embed.data.open import Splits
 from earth_embed.data.pipeline import Batches
 from earth_embed.encoders.towers import Towers
 from earth_embed.errors import DataError, Interrupted, RunError
 from earth_embed.methods import build_method
+from earth_embed.processes import check_same, from_main, is_main, stop_on_signal
 from earth_embed.step.parallel import (
+    build_mesh,
     check_divisible,
     compile_step,
-    data_mesh,
+    gathered,
     init_sharded,
-    replicated,
+    share_of_process,
+    split_state,
 )
 from earth_embed.step.state import TrainState, Updater
 from earth_embed.training.checkpoint import Checkpointer
 from earth_embed.training.feed import example_shapes, feed
-from earth_embed.training.records import Records, draw_curves
+from earth_embed.training.records import draw_curves, open_records
 from earth_embed.training.run_dir import locked, open_run
 from earth_embed.training.validation import Validation
 
@@ -39,7 +41,8 @@ def train(experiment: Experiment, run_dir: Path, sources: Mapping[str, Splits]) 
     """Trains an experiment, from the start or from the run's last checkpoint.
 
     A run killed at any moment and started again computes the same numbers as one that was not:
-    which examples a step sees, and every random stream, are functions of (seed, step).
+    which examples a step sees, and every random stream, are functions of (seed, step). Processes
+    that have joined (`earth_embed.processes.join`) train one run together, in one directory.
 
     Args:
         experiment: What to train.
@@ -52,11 +55,13 @@ def train(experiment: Experiment, run_dir: Path, sources: Mapping[str, Splits]) 
     Raises:
         ConfigError: the settings do not fit the devices.
         DataError: fewer examples than one batch.
-        RunError: the directory holds another run or cannot be written.
+        RunError: the directory holds another run or cannot be written, or processes disagree
+            about the experiment.
         Interrupted: a signal asked to stop; the state is saved.
     """
     # Everything that can be wrong is found out before the run's directory is touched.
-    mesh = data_mesh()
+    check_same("the experiment", json.dumps(to_json(experiment)))
+    mesh = build_mesh(experiment.mesh.model)
     towers = Towers(experiment)
     training = {name: sources[name].train for name in towers.names}
     held_out = {name: sources[name].validation for name in towers.names}
@@ -67,15 +72,14 @@ def train(experiment: Experiment, run_dir: Path, sources: Mapping[str, Splits]) 
             raise DataError(
                 f"{len(training[name])} examples of {name!r} are fewer than its {size} in a batch"
             )
-    batches = Batches(
-        training, experiment.input, experiment.seed, jax.process_index(), jax.process_count()
-    )
-    update = Updater(towers)
+    batches = Batches(training, experiment.input, experiment.seed, *share_of_process(mesh))
+    update = Updater(towers, partial(gathered, mesh=mesh))
     init = partial(update.init, example_shapes(training))
     shapes = jax.eval_shape(init)  # an encoder that does not fit its samples is found out here
-    open_run(run_dir, experiment)
+    shardings = split_state(shapes, mesh, experiment.mesh.split_from)
+    from_main(lambda: open_run(run_dir, experiment))
 
-    step = compile_step(partial(method.step, update=update), mesh)
+    step = compile_step(partial(method.step, update=update), mesh, shardings)
     validate = Validation(towers, held_out, experiment.checkpoints.validation_examples, mesh)
     settings = experiment.checkpoints
 
@@ -86,20 +90,20 @@ def train(experiment: Experiment, run_dir: Path, sources: Mapping[str, Splits]) 
     ):
         # The state is born where it lives: restored if the run has a checkpoint, else initialised.
         if checkpoints.latest_step() is None:
-            state = init_sharded(init, mesh)
-        else:
+            state = init_sharded(init, shardings)
+        else:  # on whatever devices there are now
             like = jax.tree.map(
-                lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=replicated(mesh)), shapes
+                lambda s, to: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=to), shapes, shardings
             )
             state = checkpoints.restore_state(like)
         start = int(state.step)
 
         clock = Clock(start)
-        with closing(Records(run_dir, start, experiment.steps)) as records:
+        with closing(open_records(run_dir, start, experiment.steps)) as records:
             for fed in feed(method, batches, mesh, start, experiment.steps):
                 state, metrics = step(state, fed.batch)
                 done = clock.tick()
-                stopping = bool(stop)  # read once: a signal from here on is for the next step
+                stopping = stop.now(done)  # asked once: a later signal is for the next step
                 last = done == experiment.steps or stopping
                 # The order below is part of the contract: metrics, validation, checkpoint, and only
                 # then (on the generator's next turn) the next batch.
@@ -116,11 +120,13 @@ def train(experiment: Experiment, run_dir: Path, sources: Mapping[str, Splits]) 
                 records.advance()
                 if stopping:
                     break
-    draw_curves(run_dir)
-    if stop and int(state.step) < experiment.steps:
+    if is_main():
+        draw_curves(run_dir)
+    if stop.signal is not None and int(state.step) < experiment.steps:
         raise Interrupted(
             f"stopped at step {int(state.step)} of {experiment.steps}; the state is saved in "
-            f"{run_dir}: the same command resumes it"
+            f"{run_dir}: the same command resumes it",
+            stop.signal,
         )
     return state
 
@@ -170,29 +176,3 @@ class Clock:
         rate = (self._step - self._asked) / max(now - self._since, 1e-9)
         self._asked, self._since = self._step, now
         return rate
-
-
-@contextmanager
-def stop_on_signal() -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM fill the list that is yielded, instead of tearing a step apart.
-
-    A second signal acts as usual. Only the main thread may set handlers; elsewhere nothing changes.
-    """
-    received: list[int] = []
-    previous: dict[signal.Signals, Any] = {}
-
-    def note(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        signal.signal(number, previous[signal.Signals(number)])
-
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            previous[number] = signal.getsignal(number)
-            signal.signal(number, note)
-    except ValueError:
-        previous.clear()
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

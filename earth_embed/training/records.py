@@ -11,8 +11,14 @@ from tqdm import tqdm
 
 from earth_embed.errors import RunError
 from earth_embed.files import atomic_output, write_text
+from earth_embed.processes import is_main
 
 METRICS_FILE = "metrics.jsonl"
+
+
+def open_records(run_dir: Path, start: int, steps: int) -> Records:
+    """The run's records in process 0; in the others, records that keep nothing."""
+    return Records(run_dir, start, steps) if is_main() else NoRecords()
 
 
 class Records:
@@ -59,6 +65,22 @@ class Records:
         self._bar.close()
         if self._tensorboard is not None:
             self._tensorboard.close()
+
+
+class NoRecords(Records):
+    """Stands in for `Records` where nothing is to be written."""
+
+    def __init__(self) -> None:
+        """Opens nothing."""
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Drops them."""
+
+    def advance(self) -> None:
+        """Shows nothing."""
+
+    def close(self) -> None:
+        """Does nothing."""
 
 
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:

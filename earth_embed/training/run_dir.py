@@ -14,7 +14,7 @@ import errno
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +22,7 @@ from earth_embed.config import Experiment
 from earth_embed.config.files import differences, from_json, to_json
 from earth_embed.errors import ConfigError, RunError
 from earth_embed.files import write_text
+from earth_embed.processes import from_main
 from earth_embed.versions import package_versions
 
 RUN_FILE = "run.json"
@@ -118,11 +119,18 @@ def _read(run_dir: Path, part: Callable[[dict[str, Any]], T]) -> T:
 
 @contextmanager
 def locked(run_dir: Path) -> Iterator[None]:
-    """Holds a run for one process on this machine; the lock ends with the process, however it ends.
+    """Holds a run for one training; the lock ends with process 0, however it ends.
 
     Raises:
-        RunError: another process holds it.
+        RunError: another one on this machine holds it; raised in every process.
     """
+    with ExitStack() as held:
+        from_main(lambda: held.enter_context(_lock(run_dir)))
+        yield
+
+
+@contextmanager
+def _lock(run_dir: Path) -> Iterator[None]:
     import fcntl
 
     with (run_dir / ".lock").open("w") as file:

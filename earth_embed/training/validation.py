@@ -14,7 +14,7 @@ from earth_embed.data.sources import Source
 from earth_embed.encoders.towers import Params, Towers
 from earth_embed.losses.build import build_loss
 from earth_embed.losses.pairs import Pairs
-from earth_embed.step.parallel import replicated, to_device
+from earth_embed.step.parallel import gathered, replicated, to_device
 
 
 class Validation:
@@ -36,6 +36,7 @@ class Validation:
         compare = build_loss(NtXent(), "sample_to_location", towers.experiment.memory)
 
         def score(params: Params, name: str, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+            params = gathered(params, mesh)
             samples = towers.encode_sample(params, name, batch["sample"])
             locations = towers.encode_location(params, batch["lonlat"])
             contrast = compare(Pairs(samples, locations, towers.logit_scale(params, name)))

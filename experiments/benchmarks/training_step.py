@@ -45,10 +45,10 @@ from earth_embed.losses.build import build_loss
 from earth_embed.losses.pairs import Pairs
 from earth_embed.methods import build_method
 from earth_embed.step.parallel import (
+    build_mesh,
     compile_step,
-    data_mesh,
     init_sharded,
-    over_data,
+    over_batch,
     replicated,
     to_device,
 )
@@ -114,19 +114,19 @@ class Ours:
             input=Input(loader="python"),
             batch_size=size.batch,
         )
-        self.mesh = data_mesh()
+        self.mesh = build_mesh()
         self.towers = Towers(self.experiment)
         counts = {name: len(sources[name]) for name in names}
         self.method = build_method(self.towers, counts, self.mesh)
         update = Updater(self.towers)
         samples = example_shapes({name: sources[name] for name in names})
-        self.state = init_sharded(partial(update.init, samples), self.mesh)
+        self.state = init_sharded(partial(update.init, samples), replicated(self.mesh))
         self.compiled = compile_step(partial(self.method.step, update=update), self.mesh)
         self.examples = {
             name: sources[name].gather(np.arange(count))
             for name, count in self.method.sizes.items()
         }
-        self._resident = to_device(self.examples, over_data(self.mesh))
+        self._resident = to_device(self.examples, over_batch(self.mesh))
         self.batch = self.batch_of(names[0])
 
     def batch_of(self, active):
@@ -273,7 +273,7 @@ def fed(melt, sources, size):
         {
             "resident": melt,
             "fed": lambda: melt.on(next(stream).batch),
-            "transfer": lambda: to_device(melt.examples, over_data(melt.mesh)),
+            "transfer": lambda: to_device(melt.examples, over_batch(melt.mesh)),
         },
         size.rounds,
         size.steps,

@@ -9,7 +9,7 @@ from earth_embed.config import GeodesicNtXent, Memory, NtXent, Sigmoid
 from earth_embed.coordinates import EARTH_RADIUS_KM
 from earth_embed.losses.build import build_loss
 from earth_embed.losses.pairs import Pairs
-from earth_embed.step.parallel import over_data
+from earth_embed.step.parallel import over_batch
 
 LOSSES = [
     NtXent(),
@@ -109,7 +109,7 @@ def compiled_bytes(compare, size, dim=256, mesh=None):
     def loss(anchors, candidates, scale, lonlat):
         return compare(Pairs(anchors, candidates, scale, lonlat=lonlat)).loss.mean()
 
-    rows = None if mesh is None else over_data(mesh)
+    rows = None if mesh is None else over_batch(mesh)
     arguments = [
         jax.ShapeDtypeStruct(shape, jnp.float32, sharding=rows if shape else None)
         for shape in ((size, dim), (size, dim), (), (size, 2))

@@ -6,7 +6,7 @@ import pytest
 
 from earth_embed.config import Memory, NtXent
 from earth_embed.losses.build import build_loss
-from earth_embed.step.parallel import data_mesh
+from earth_embed.step.parallel import build_mesh
 from tests.losses.batches import (
     LOSSES,
     assert_same,
@@ -23,7 +23,7 @@ def test_eight_devices_equal_one(loss, exchange):
     """Several tiles a device with padding, groups, a scale and a bias for each row."""
     pairs = make_batch(8 * 12, groups=True)
     memory = Memory(tile=8, exchange=exchange)
-    compare = build_loss(loss, "sample_to_location", memory, data_mesh())
+    compare = build_loss(loss, "sample_to_location", memory, build_mesh())
     assert_same(value_and_gradients(compare, pairs), whole(loss, "sample_to_location", pairs))
 
 
@@ -31,7 +31,7 @@ def test_eight_devices_equal_one(loss, exchange):
 def test_both_directions_in_a_branch(exchange):
     """SALT's place for a loss: inside `lax.cond`."""
     pairs = make_batch(8 * 12)._replace(logit_scale=np.float32(9), logit_bias=np.float32(0))
-    compare = build_loss(NtXent(), "symmetric", Memory(tile=8, exchange=exchange), data_mesh())
+    compare = build_loss(NtXent(), "symmetric", Memory(tile=8, exchange=exchange), build_mesh())
 
     def switched(pairs):
         def other(pairs):
@@ -46,7 +46,7 @@ def test_both_directions_in_a_branch(exchange):
 def test_the_ring_holds_less_of_the_batch_than_gathering():
     def bytes_of(exchange):
         memory = Memory(tile=64, exchange=exchange)
-        compare = build_loss(NtXent(), "sample_to_location", memory, data_mesh())
-        return compiled_bytes(compare, 8 * 1024, dim=64, mesh=data_mesh())
+        compare = build_loss(NtXent(), "sample_to_location", memory, build_mesh())
+        return compiled_bytes(compare, 8 * 1024, dim=64, mesh=build_mesh())
 
     assert bytes_of("ring") < 0.7 * bytes_of("gather")

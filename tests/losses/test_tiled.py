@@ -9,7 +9,7 @@ from earth_embed.config import GeodesicNtXent, Memory, NtXent
 from earth_embed.losses import build
 from earth_embed.losses.build import build_loss
 from earth_embed.losses.pairs import Pairs
-from earth_embed.step.parallel import data_mesh
+from earth_embed.step.parallel import build_mesh
 from tests.losses.batches import LOSSES, assert_same, make_batch, value_and_gradients, whole
 
 
@@ -53,7 +53,7 @@ def test_the_whole_matrix_is_chosen_where_it_is_small(monkeypatch):
     monkeypatch.setattr(build, "forms", lambda _: (note("whole"), None))
     monkeypatch.setattr(build, "tiled", note("tiled"))
     monkeypatch.setattr(build, "sharded", note("sharded"))
-    one, eight = data_mesh(jax.devices()[:1]), data_mesh()
+    one, eight = build_mesh(devices=jax.devices()[:1]), build_mesh()
     cases = [
         (4096, Memory(), one, "whole"),
         (4104, Memory(), one, "tiled"),

@@ -7,7 +7,7 @@ import jax
 from earth_embed.data.pipeline import Batches
 from earth_embed.encoders.towers import Towers
 from earth_embed.methods import build_method
-from earth_embed.step.parallel import compile_step, data_mesh, init_sharded
+from earth_embed.step.parallel import build_mesh, compile_step, init_sharded, replicated
 from earth_embed.step.state import Updater
 from earth_embed.training.feed import example_shapes, feed
 
@@ -19,12 +19,12 @@ class Setup:
         self.experiment = experiment
         self.towers = Towers(experiment)
         self.training = {name: sources[name].train for name in self.towers.names}
-        self.mesh = data_mesh(devices)
+        self.mesh = build_mesh(devices=devices)
         counts = {name: len(source) for name, source in self.training.items()}
         self.method = build_method(self.towers, counts, self.mesh)
         self.update = Updater(self.towers)
         init = partial(self.update.init, example_shapes(self.training))
-        self.state = init_sharded(init, self.mesh)
+        self.state = init_sharded(init, replicated(self.mesh))
         self.traces = 0
         self.step = compile_step(self._step, self.mesh)
 

@@ -19,7 +19,13 @@ from earth_embed.config import (
 )
 from earth_embed.encoders.towers import Towers
 from earth_embed.errors import ConfigError
-from earth_embed.step.parallel import check_divisible, compile_step, data_mesh, init_sharded
+from earth_embed.step.parallel import (
+    build_mesh,
+    check_divisible,
+    compile_step,
+    init_sharded,
+    replicated,
+)
 from earth_embed.step.state import Updater, learning_rate_schedule
 
 
@@ -27,7 +33,7 @@ def make(experiment, sources):
     towers = Towers(experiment)
     samples = {name: sources[name].train.samples[:1] for name in towers.names}
     update = Updater(towers)
-    return towers, update, init_sharded(partial(update.init, samples), data_mesh())
+    return towers, update, init_sharded(partial(update.init, samples), replicated(build_mesh()))
 
 
 def quadratic(params, batch, step):
@@ -120,7 +126,7 @@ def test_state_is_born_on_the_mesh_and_donated(make_experiment, sources):
     for leaf in jax.tree.leaves(state):
         assert leaf.sharding.device_set == set(jax.devices())
     step = compile_step(
-        lambda s, b: update(s, b, quadratic, towers.trained(towers.names)), data_mesh()
+        lambda s, b: update(s, b, quadratic, towers.trained(towers.names)), build_mesh()
     )
     new, _ = step(state, {"weight": jnp.float32(1)})
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.params))
@@ -129,8 +135,8 @@ def test_state_is_born_on_the_mesh_and_donated(make_experiment, sources):
 
 def test_batches_that_the_devices_cannot_share():
     with pytest.raises(ConfigError, match=r"\{'b': 12\}: expected multiples .* devices, 8"):
-        check_divisible({"a": 16, "b": 12}, data_mesh())
+        check_divisible({"a": 16, "b": 12}, build_mesh())
     with pytest.raises(ConfigError, match=r"\{'b': 24\}: expected multiples of memory.* 16"):
-        check_divisible({"a": 16, "b": 24}, data_mesh(), microbatch=16)
+        check_divisible({"a": 16, "b": 24}, build_mesh(), microbatch=16)
     with pytest.raises(ConfigError, match=r"memory\.microbatch = 12: expected a multiple .* 8"):
-        check_divisible({"a": 16}, data_mesh(), microbatch=12)
+        check_divisible({"a": 16}, build_mesh(), microbatch=12)

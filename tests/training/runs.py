@@ -21,7 +21,7 @@ from earth_embed.config import (
     SphericalHarmonics,
 )
 from earth_embed.encoders.towers import Towers
-from earth_embed.step.parallel import data_mesh, replicated
+from earth_embed.step.parallel import build_mesh, replicated
 from earth_embed.step.state import Updater
 from earth_embed.training.feed import example_shapes
 from tests.conftest import random_places
@@ -52,7 +52,7 @@ def state_like(experiment, sources):
     towers = Towers(experiment)
     samples = example_shapes({name: sources[name].train for name in towers.names})
     shapes = jax.eval_shape(partial(Updater(towers).init, samples))
-    everywhere = replicated(data_mesh())
+    everywhere = replicated(build_mesh())
     return jax.tree.map(
         lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=everywhere), shapes
     )

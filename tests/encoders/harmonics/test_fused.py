@@ -15,7 +15,7 @@ from earth_embed.encoders.harmonics import (
     spherical_harmonics,
 )
 from earth_embed.encoders.harmonics import streamed as recurrence_form
-from earth_embed.step.parallel import data_mesh
+from earth_embed.step.parallel import build_mesh
 from tests.conftest import random_places
 
 
@@ -85,7 +85,7 @@ def test_chunks_of_points_make_no_difference(rng, monkeypatch, count):
 def test_chunks_keep_a_sharded_batch_sharded(rng, monkeypatch):
     """Each device computes its own points; no coordinates are gathered."""
     monkeypatch.setattr(fused, "_AT_ONCE", 4 * 6**2 * 16)
-    mesh = data_mesh()
+    mesh = build_mesh()
     lonlat = random_places(rng, 64).astype(np.float32)
     kernel = problem(rng, 6)[1]
     sharding = NamedSharding(mesh, PartitionSpec("data"))

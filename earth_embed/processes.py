@@ -1,0 +1,253 @@
+"""Several processes that train one run as one: how they join, agree, stop, and leave.
+
+JAX's own multi-controller runtime does the work. Every process runs the same program on its own
+devices and its own slice of the data. What only one may do, such as making the run's directory,
+process 0 does, and the others learn how it ended.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import jax
+import numpy as np
+
+from earth_embed import errors
+from earth_embed.errors import (
+    CheckpointError,
+    ConfigError,
+    EarthEmbedError,
+    ProcessLost,
+    RunError,
+)
+
+AUTO = "auto"
+_SILENCE = 20
+"""Seconds without a sign of life after which a process counts as dead."""
+_JOINING = 300
+"""Seconds that a process waits for the others at the start."""
+
+
+def join(
+    coordinator: str | None = None, processes: int | None = None, process: int | None = None
+) -> None:
+    """Joins the other processes of the run, once; must come before any computation.
+
+    Without arguments the environment decides: EARTH_EMBED_COORDINATOR, EARTH_EMBED_PROCESSES and
+    EARTH_EMBED_PROCESS; else a cluster that JAX knows (TPU pods, Slurm steps, Kubernetes jobs);
+    else the process stays alone.
+
+    Args:
+        coordinator: HOST:PORT of process 0, the same for all; or "auto", to have JAX ask the
+            cluster for everything.
+        processes: How many there are.
+        process: Which one this is, from 0.
+
+    Raises:
+        ConfigError: some of the three are missing or out of range, or no cluster was found.
+        RunError: the others did not come.
+    """
+    if jax.distributed.is_initialized():
+        return
+    coordinator = coordinator or os.environ.get("EARTH_EMBED_COORDINATOR")
+    processes = _number("EARTH_EMBED_PROCESSES") if processes is None else processes
+    process = _number("EARTH_EMBED_PROCESS") if process is None else process
+    if coordinator is None and processes is None and process is None:
+        if not in_cluster():
+            return
+        coordinator = AUTO
+    if coordinator == AUTO:
+        coordinator = None
+    elif coordinator is None or processes is None or process is None:
+        raise ConfigError(
+            "a run of several processes needs --coordinator HOST:PORT, --processes and --process; "
+            f"found {coordinator!r}, {processes} and {process}"
+        )
+    elif not 0 <= process < processes:
+        raise ConfigError(f"--process {process}: expected 0 … {processes - 1}")
+    try:
+        jax.distributed.initialize(
+            coordinator,
+            processes,
+            process,
+            initialization_timeout=_JOINING,
+            heartbeat_timeout_seconds=_SILENCE,
+            shutdown_timeout_seconds=_SILENCE,
+        )
+    except ValueError as error:
+        raise ConfigError(f"--coordinator {AUTO}: no cluster found: {error}") from error
+    except jax.errors.JaxRuntimeError as error:
+        raise RunError(
+            f"process {process} of {processes} could not join at {coordinator}: {error}"
+        ) from error
+
+
+def in_cluster() -> bool:
+    """Whether the environment says that this process is one of several."""
+    several = int(os.environ.get("SLURM_NTASKS", 1)) > 1 and "SLURM_PROCID" in os.environ
+    job = {"KUBERNETES_SERVICE_HOST", "JOB_COMPLETION_INDEX"} <= os.environ.keys()
+    tpu = importlib.util.find_spec("libtpu") is not None  # JAX then asks the machine itself
+    return several or job or tpu
+
+
+def is_main() -> bool:
+    """Whether this is process 0, which writes what only one may write."""
+    return jax.process_index() == 0
+
+
+def several() -> bool:
+    """Whether there are other processes."""
+    return jax.process_count() > 1
+
+
+def from_main(make: Callable[[], Any]) -> Any:
+    """What `make` returns in process 0, where alone it runs; plain JSON values.
+
+    Raises:
+        EarthEmbedError: what it raised there is raised in every process.
+    """
+    if not several():
+        return make()
+    outcome: dict[str, Any] = {}
+    if is_main():
+        try:
+            outcome = {"value": make()}
+        except EarthEmbedError as error:
+            outcome = {"kind": type(error).__name__, "message": str(error)}
+    outcome = json.loads(_broadcast(json.dumps(outcome).encode()))
+    if "kind" in outcome:
+        raise getattr(errors, outcome["kind"])(outcome["message"])
+    return outcome["value"]
+
+
+def check_same(what: str, text: str) -> None:
+    """Checks that every process has the same text as process 0.
+
+    Raises:
+        RunError: it differs; raised in every process.
+    """
+    if not several():
+        return
+    from jax.experimental import multihost_utils
+
+    differs = from_main(lambda: text) != text
+    flags = multihost_utils.process_allgather(np.asarray(differs))
+    if flags.any():
+        others = ", ".join(map(str, np.flatnonzero(flags)))
+        raise RunError(f"{what} differs between process 0 and process {others}: expected the same")
+
+
+class Stop:
+    """Ctrl-C and SIGTERM, as a question that a loop asks between steps.
+
+    Attributes:
+        signal: The signal that asked to stop; None so far.
+    """
+
+    signal: int | None = None
+
+    def now(self, step: int) -> bool:
+        """Whether to stop after this step; all processes are told the same step to stop at."""
+        if not several():
+            return self.signal is not None
+        from jax.experimental import multihost_utils
+
+        # The runtime has its own handler of SIGTERM, and spreads the word. Costs 20 µs.
+        stop = multihost_utils.reached_preemption_sync_point(step)
+        if stop and self.signal is None:
+            self.signal = signal.SIGTERM
+        return stop
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[Stop]:
+    """Signals are noted in what is yielded, instead of tearing a step apart.
+
+    A second one acts as usual. Only the main thread may set handlers; elsewhere nothing changes.
+    """
+    stop = Stop()
+    previous: dict[signal.Signals, Any] = {}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        stop.signal = number
+        signal.signal(number, previous[signal.Signals(number)])
+        if several():
+            os.kill(os.getpid(), signal.SIGTERM)  # to the runtime, which tells the others
+
+    try:
+        for number in (signal.SIGINT,) if several() else (signal.SIGINT, signal.SIGTERM):
+            previous[number] = signal.getsignal(number)
+            signal.signal(number, note)
+    except ValueError:
+        previous.clear()
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def noticing_loss(run_dir: Path) -> Iterator[None]:
+    """Turns what the runtime says of a lost process into words.
+
+    A process that fails leaves the others waiting for its part. Where they wait in a computation,
+    the broken connection is an error there; elsewhere the runtime ends them after 20 s of silence.
+
+    Args:
+        run_dir: The run, to name it.
+
+    Raises:
+        ProcessLost: another process is gone, or this one's devices failed.
+    """
+    try:
+        yield
+    except (jax.errors.JaxRuntimeError, CheckpointError) as error:
+        if not several():
+            raise
+        first = str(error).strip().splitlines()[0]
+        raise ProcessLost(
+            f"process {jax.process_index()} of {jax.process_count()} cannot go on: another one is "
+            f"gone, or its own devices failed ({first}). Its log says more; the same command "
+            f"resumes {run_dir} from its last checkpoint"
+        ) from error
+
+
+def leave(status: int) -> NoReturn:
+    """Ends this process after a failure.
+
+    With others it ends at once: an orderly end would wait for them, and they may be waiting for
+    this one. They notice within seconds.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if jax.distributed.is_initialized() and several():
+        os._exit(status)
+    sys.exit(status)
+
+
+def _number(variable: str) -> int | None:
+    text = os.environ.get(variable)
+    if text is None:
+        return None
+    if not text.isdigit():
+        raise ConfigError(f"{variable} = {text!r}: expected a whole number")
+    return int(text)
+
+
+def _broadcast(message: bytes) -> bytes:
+    """Process 0's bytes, in every process."""
+    from jax.experimental import multihost_utils
+
+    size = int(multihost_utils.broadcast_one_to_all(np.int32(len(message))))
+    padded = np.frombuffer(message[:size].ljust(size, b"\0"), np.uint8)
+    return np.asarray(multihost_utils.broadcast_one_to_all(padded)).tobytes()
