@@ -80,6 +80,15 @@ def test_a_job_that_does_not_stop_is_killed(host):
     assert "nothing runs" in host.run("job", "stop", "here", configured=False)
 
 
+def test_a_job_stops_without_the_pause_before_a_restart(host):
+    host.stand_in(host.bin / "training", TRAINING)
+    environment = {"configured": False, "RESTART_SECONDS": "600"}
+    host.run("job", "start", "here", "training", **environment)
+    wait_for(host.home / "trains", "")
+    assert "stopped" in host.run("job", "stop", "here", STOP_SECONDS="20", **environment)
+    assert "saved" in (host.home / "here" / "train.log").read_text()
+
+
 def test_a_failed_job_is_not_restarted(host):
     host.run("job", "start", "here", "bash", "-c", "exit 2", configured=False, RESTART_SECONDS="0")
     wait_for(host.home / "here" / "train.log", "status 2")
