@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from earth_embed.coordinates import EARTH_RADIUS_KM
 from earth_embed.losses.nt_xent import NtXentRule
-from earth_embed.losses.pairs import Contrast, Pairs, cosine_logits, retrieved
+from earth_embed.losses.pairs import Contrast, Pairs, cosine_logits, own, retrieved
 from earth_embed.losses.rule import Point, Rule, Side, unit_vectors
 
 
@@ -44,7 +44,7 @@ def semivariogram(pairs: Pairs, range_km: float) -> Contrast:
     x = cosine_logits(pairs)  # (B, B)
     weights = exponential(_distances(pairs), range_km)
     weights = jnp.where(jnp.eye(len(x), dtype=bool), 1, weights)
-    return Contrast(jax.nn.logsumexp(x, axis=1, b=weights) - jnp.diagonal(x), retrieved(x))
+    return Contrast(jax.nn.logsumexp(x, axis=1, b=weights) - own(x), retrieved(x))
 
 
 class SoftTargetsRule(Rule[tuple[jax.Array, jax.Array, jax.Array]]):

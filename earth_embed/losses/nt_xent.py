@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from earth_embed.losses.pairs import Contrast, Pairs, cosine_logits, retrieved
+from earth_embed.losses.pairs import Contrast, Pairs, cosine_logits, own, retrieved
 from earth_embed.losses.rule import Rule, Side
 
 
@@ -15,7 +15,7 @@ def nt_xent(pairs: Pairs) -> Contrast:
     ℓ_i = −log( exp(x_ii) / Σⱼ exp(x_ij) )        x_ij = s·zᵢ·eⱼ,  z, e of unit length
     """
     x = cosine_logits(pairs)  # (B, B)
-    return Contrast(jax.nn.logsumexp(x, axis=1) - jnp.diagonal(x), retrieved(x))
+    return Contrast(jax.nn.logsumexp(x, axis=1) - own(x), retrieved(x))
 
 
 class NtXentRule(Rule[jax.Array]):

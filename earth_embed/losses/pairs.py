@@ -72,13 +72,22 @@ def cosine_logits(pairs: Pairs) -> jax.Array:
     z = normalise(pairs.anchors.astype(jnp.float32))
     e = normalise(pairs.candidates.astype(jnp.float32))
     scale = jnp.broadcast_to(pairs.logit_scale, z.shape[:1])[:, None]
-    logits = scale * product(z, e.T)  # (B, B)
+    logits = product(scale * z, e.T)  # (B, B); scaling that instead would be one pass more
     if pairs.groups is None:
         return logits
     return jnp.where(pairs.groups[:, None] == pairs.groups[None, :], logits, -jnp.inf)
 
 
+def own(logits: jax.Array) -> jax.Array:
+    """The diagonal x_ii of (B, B) logits, (B,).
+
+    By a mask, not by indices: where devices share the rows, each would be sent all indices, and in
+    the gradient all entries.
+    """
+    return jnp.where(jnp.eye(len(logits), dtype=bool), logits, 0).sum(axis=1)
+
+
 def retrieved(logits: jax.Array) -> jax.Array:
     """(B,) float32: 1 where the diagonal of (B, B) logits is the one largest of its row."""
-    rivals = (logits >= jnp.diagonal(logits)[:, None]).sum(axis=1) - 1
+    rivals = (logits >= own(logits)[:, None]).sum(axis=1) - 1
     return (rivals == 0).astype(jnp.float32)  # a tie is a miss: no knowledge, no credit

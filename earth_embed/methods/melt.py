@@ -36,8 +36,10 @@ class MeltMethod:
         whole = experiment.batch_size == "all"
         self.sizes = sizes_alone(experiment, counts, mesh) if whole else quotas(experiment)
         self._compare = build_loss(experiment.loss, settings.direction, experiment.memory, mesh)
-        # Constants of the joint batch: which modality each row is of, (B,).
-        self._groups = np.repeat(np.arange(len(self.sizes)), list(self.sizes.values()))
+        # Each device's share of each modality, and which modality each row is of, (B,).
+        self._devices = mesh.size
+        self._shares = [size // mesh.size for size in self.sizes.values()]
+        self._groups = np.tile(np.repeat(np.arange(len(self.sizes)), self._shares), mesh.size)
         self._trained = towers.trained(towers.names)
 
     def draws(self, step: int) -> dict[str, Draw]:
@@ -51,10 +53,10 @@ class MeltMethod:
     def _loss(self, params: Params, batch: Batch, step: jax.Array) -> tuple[jax.Array, Metrics]:
         towers, settings, names = self._towers, self._settings, list(self.sizes)
         dropout_key = step_key(towers.experiment.seed, "dropout", step)
-        samples = jnp.concatenate(  # (B, D), modality after modality
+        samples = self._join(  # (B, D)
             [towers.encode_sample(params, name, batch[name]["sample"]) for name in names]
         )
-        lonlat = jnp.concatenate([batch[name]["lonlat"] for name in names])  # (B, 2)
+        lonlat = self._join([batch[name]["lonlat"] for name in names])  # (B, 2)
         locations = towers.encode_location(params, lonlat, dropout_key)  # (B, D)
         scales = jnp.stack([towers.logit_scale(params, name) for name in names])  # (M,)
         biases = jnp.stack([towers.logit_bias(params, name) for name in names])  # (M,)
@@ -74,9 +76,18 @@ class MeltMethod:
         retrieval = self._by_modality(contrast.retrieved)
         return losses.mean(), {"retrieval@1": retrieval, "logit_scale": scales}
 
+    def _join(self, parts: list[jax.Array]) -> jax.Array:
+        """(B_m, …) of each modality → (B, …): each device's rows, modality after modality.
+
+        The rows stay where they are; all rows in the order of the modalities would have to travel.
+        """
+        split = [part.reshape(self._devices, -1, *part.shape[1:]) for part in parts]
+        return jnp.concatenate(split, axis=1).reshape(-1, *parts[0].shape[1:])
+
     def _by_modality(self, values: jax.Array) -> jax.Array:
         """The mean of (B,) values over each modality's rows: (M,)."""
-        parts = jnp.split(values, np.cumsum(list(self.sizes.values()))[:-1])
+        split = values.reshape(self._devices, -1)
+        parts = jnp.split(split, np.cumsum(self._shares)[:-1], axis=1)
         return jnp.stack([part.mean() for part in parts])
 
 

@@ -62,7 +62,7 @@ class SaltMethod:
         branches = [partial(update, loss=loss, trained=trained) for loss, trained in self._branches]
         if len(branches) == 2:
             first, second = branches
-            return jax.lax.cond(batch["_active"] == 0, first, second, state, batch)
+            return jax.lax.cond(batch["_active"] == 1, second, first, state, batch)
         return jax.lax.switch(batch["_active"], branches, state, batch)
 
     def _order(self, turn: int) -> tuple[str, ...]:
