@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import tyro
+from tqdm import tqdm
 
 from earth_embed.config import Experiment, Method
 from earth_embed.config.files import load_experiment
-from earth_embed.errors import ConfigError, EarthEmbedError, Interrupted
+from earth_embed.errors import ConfigError, EarthEmbedError, FaultWarning, Interrupted
 
 if TYPE_CHECKING:
     from earth_embed.pretrained import LocationEncoder
@@ -131,7 +134,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
             print(__version__)
         elif name in commands:
-            commands[name](arguments[1:])
+            with _faults_in_one_line():
+                commands[name](arguments[1:])
         else:
             raise EarthEmbedError(f"no command {name!r}; expected one of {', '.join(commands)}")
     except Interrupted as error:
@@ -143,6 +147,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
+
+
+@contextmanager
+def _faults_in_one_line() -> Iterator[None]:
+    """Shows each `FaultWarning` as one line on stderr, above a progress bar if there is one."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def show_fault(message: Any, category: type[Warning], *rest: Any, **kwargs: Any) -> None:
+            if issubclass(category, FaultWarning):
+                tqdm.write(f"warning: {message}", file=sys.stderr)
+            else:
+                show(message, category, *rest, **kwargs)
+
+        warnings.simplefilter("always", FaultWarning)
+        warnings.showwarning = show_fault
+        yield
 
 
 def parse_train(arguments: list[str]) -> tuple[Experiment, Where]:

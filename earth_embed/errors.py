@@ -31,6 +31,10 @@ class Interrupted(EarthEmbedError):
     """Training was asked to stop (Ctrl-C or SIGTERM) and saved its state first."""
 
 
+class FaultWarning(UserWarning):
+    """Something went wrong and was dealt with: a checkpoint passed over, a step skipped."""
+
+
 def require(package: str, extra: str, purpose: str) -> EarthEmbedError:
     """Returns the error for a missing optional package.
 

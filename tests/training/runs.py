@@ -69,6 +69,11 @@ def checkpoint_steps(run_dir):
     return sorted(path.name for path in (run_dir / "checkpoints").iterdir())
 
 
+def manifests(run_dir):
+    """The names of the manifests of the run's checkpoints."""
+    return sorted(path.name for path in (run_dir / "checkpoints.sha256").iterdir())
+
+
 def contents(folder):
     """Every file below a folder and its bytes."""
     files = (path for path in folder.rglob("*") if path.is_file())
