@@ -116,6 +116,10 @@ class Checkpointer:
         """The step of the last whole checkpoint."""
         return self._manager.latest_step()
 
+    def folder(self, step: int) -> Path:
+        """Where the checkpoint of a step is."""
+        return self._directory / str(step)
+
     def restore_state(self, like: Any) -> TrainState:
         """The newest state that is as it was saved.
 
@@ -182,7 +186,7 @@ class Checkpointer:
         )
 
     def _move_aside(self, step: int) -> None:
-        folder = self._directory / str(step)
+        folder = self.folder(step)
         endings = itertools.chain([""], map(str, itertools.count(2)))
         names = (f"{step}.damaged{ending}" for ending in endings)
         aside = next(path for path in map(folder.with_name, names) if not path.exists())
@@ -199,7 +203,7 @@ class Checkpointer:
             self._manager.wait_until_finished()
         except Exception:  # `wait` raises it too, in the thread that trains
             return
-        write_manifest(self._directory / str(step))
+        write_manifest(self.folder(step))
         drop_manifests(self._directory, steps_in(self._directory))
 
     def _save_failure(self, error: Exception) -> CheckpointError:

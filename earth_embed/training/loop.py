@@ -30,7 +30,8 @@ from earth_embed.step.parallel import (
 from earth_embed.step.state import TrainState, Updater
 from earth_embed.training.checkpoint import Checkpointer
 from earth_embed.training.feed import example_shapes, feed
-from earth_embed.training.records import Records, draw_curves
+from earth_embed.training.finite import Watch
+from earth_embed.training.records import Records, draw_curves, skipped_steps
 from earth_embed.training.run_dir import locked, open_run
 from earth_embed.training.validation import Validation
 
@@ -96,22 +97,36 @@ def train(experiment: Experiment, run_dir: Path, sources: Mapping[str, Splits]) 
 
         clock = Clock(start)
         with closing(Records(run_dir, start, experiment.steps)) as records:
+            watch = Watch(
+                experiment.optimizer.not_finite,
+                lambda n: batches.describe(method.draws(n - 1)),
+                partial(last_good, checkpoints),
+                skipped_steps(run_dir),
+            )
             for fed in feed(method, batches, mesh, start, experiment.steps):
                 state, metrics = step(state, fed.batch)
                 done = clock.tick()
+                watch.note(done, metrics)
                 stopping = bool(stop)  # read once: a signal from here on is for the next step
                 last = done == experiment.steps or stopping
                 # The order below is part of the contract: metrics, validation, checkpoint, and only
                 # then (on the generator's next turn) the next batch.
-                if done % settings.log_every == 0 or last:
+                logging = done % settings.log_every == 0 or last
+                saving = done % settings.save_every == 0 or last
+                validating = done % settings.validate_every == 0 or saving
+                if logging or validating:
+                    for step_skipped, count in watch.read().items():
+                        records.write(step_skipped, {"skipped_steps": count})
+                if logging:
                     values = by_modality(jax.device_get(metrics), fed.names)
-                    check_finite(values, done)
+                    values = {name: value for name, value in values.items() if np.isfinite(value)}
                     records.write(done, values | {"steps_per_second": clock.rate()})
-                if done % settings.validate_every == 0 or done % settings.save_every == 0 or last:
+                if validating:
                     scores = validate(state.params)
-                    check_finite(scores, done)  # a checkpoint of such a state would be worthless
+                    # A checkpoint of a state that is not finite would be worthless.
+                    check_finite(scores, done, checkpoints)
                     records.write(done, scores)
-                    if done % settings.save_every == 0 or last:
+                    if saving:
                         checkpoints.save(state, scores["validation_retrieval@1"])
                 records.advance()
                 if stopping:
@@ -137,18 +152,24 @@ def by_modality(metrics: Mapping[str, np.ndarray], names: tuple[str, ...]) -> di
     return named
 
 
-def check_finite(values: Mapping[str, float], step: int) -> None:
+def check_finite(scores: Mapping[str, float], step: int, checkpoints: Checkpointer) -> None:
     """Stops a run that has diverged, before its state replaces a good checkpoint.
 
     Raises:
-        RunError: a metric is not finite.
+        RunError: a score is not finite.
     """
-    bad = {name: value for name, value in values.items() if not np.isfinite(value)}
+    bad = {name: value for name, value in scores.items() if not np.isfinite(value)}
     if bad:
-        raise RunError(
-            f"training diverged by step {step}: {bad}; the checkpoints before it are untouched. "
-            "A lower optimizer.learning_rate, or some warmup_steps, in a new run may help"
-        )
+        raise RunError(f"training diverged by step {step}: {bad}; {last_good(checkpoints)}")
+
+
+def last_good(checkpoints: Checkpointer) -> str:
+    """Names the last checkpoint, once it is whole on disk."""
+    checkpoints.wait()
+    step = checkpoints.latest_step()
+    if step is None:
+        return "no checkpoint was saved before it"
+    return f"the last good checkpoint is that of step {step}, {checkpoints.folder(step)}"
 
 
 class Clock:

@@ -75,6 +75,11 @@ def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
     return lines
 
 
+def skipped_steps(run_dir: Path) -> list[int]:
+    """The steps that were skipped because they were not finite."""
+    return [line["step"] for line in read_metrics(run_dir) if "skipped_steps" in line]
+
+
 def draw_curves(run_dir: Path) -> Path | None:
     """Draws training.png: loss, retrieval@1 and temperature by step; None without matplotlib."""
     try:
