@@ -11,6 +11,7 @@ import functools
 import itertools
 import logging
 import re
+import shutil
 import sys
 import warnings
 from collections.abc import Mapping
@@ -29,6 +30,7 @@ from earth_embed.training.checksums import drop_manifests, write_manifest
 from earth_embed.training.choice import SCORE, choose, steps_in
 
 ITEMS = ("state", "location")
+DELETED = ".deleted"
 
 
 class Checkpointer:
@@ -58,6 +60,9 @@ class Checkpointer:
             best_fn=_score,
             cleanup_tmp_directories=keep is not None,  # what a kill during a save left behind
             read_only=keep is None,
+            # A kill while an old checkpoint is deleted would leave a part of it, which looks like
+            # damage. So it is moved out of the way in one piece first; see `_record`.
+            todelete_subdir=None if keep is None else DELETED,
             lightweight_initialize=True,  # scores may be damaged: they are read after the choice
         )
         self._read_only = keep is None
@@ -138,7 +143,7 @@ class Checkpointer:
             for step in refused:
                 self._move_aside(step)
             self._manager.reload()
-            drop_manifests(self._directory, steps_in(self._directory))
+            self._clear()
         return state
 
     def restore_location(self, like: Any, which: str = "last") -> Any:
@@ -204,6 +209,11 @@ class Checkpointer:
         except Exception:  # `wait` raises it too, in the thread that trains
             return
         write_manifest(self.folder(step))
+        self._clear()
+
+    def _clear(self) -> None:
+        """Deletes what remains of checkpoints that are kept no longer."""
+        shutil.rmtree(self._directory / DELETED, ignore_errors=True)
         drop_manifests(self._directory, steps_in(self._directory))
 
     def _save_failure(self, error: Exception) -> CheckpointError:

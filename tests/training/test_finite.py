@@ -15,7 +15,7 @@ from tests.methods.setup import Setup
 from tests.training.runs import assert_same_state, checkpoint_steps, metrics
 
 BAD, STEPS = 77, 12
-NAMES = {"pair": ("series",), "melt": ("series", "text"), "salt": ("series", "text")}
+NAMES = {"pair": ("series",), "melt": ("series", "text"), "salt": ("text", "series")}
 
 
 class Poisoned:
