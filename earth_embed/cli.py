@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, get_args
 
 import tyro
+from tqdm import tqdm
 
 from earth_embed.config import Experiment, Method
 from earth_embed.config.files import load_experiment
-from earth_embed.errors import ConfigError, EarthEmbedError, Interrupted, ProcessLost
+from earth_embed.errors import ConfigError, EarthEmbedError, FaultWarning, Interrupted, ProcessLost
 
 if TYPE_CHECKING:
     from earth_embed.pretrained import LocationEncoder
@@ -45,6 +48,8 @@ class Where:
     """Directory of the run (default: runs/NAME). A run that is there already is resumed."""
     data_dir: Path | None = None
     """Directory of TFDS data sets (default: TFDS_DATA_DIR, else TFDS's own)."""
+    profile: bool = False
+    """Trace ten steps, into RUN/profile, for TensorBoard or Perfetto."""
     coordinator: str | None = None
     """One of several processes: HOST:PORT of process 0, or "auto" to ask the cluster
     (default: EARTH_EMBED_COORDINATOR, else a TPU pod, Slurm step or Kubernetes job, else alone)."""
@@ -140,7 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
             print(__version__)
         elif name in commands:
-            commands[name](arguments[1:])
+            with _faults_in_one_line():
+                commands[name](arguments[1:])
         else:
             raise EarthEmbedError(f"no command {name!r}; expected one of {', '.join(commands)}")
     except Interrupted as error:  # all processes alike, so they end in order
@@ -161,6 +167,23 @@ def _fail(message: str, status: int) -> NoReturn:
 
         leave(status)
     sys.exit(status)
+
+
+@contextmanager
+def _faults_in_one_line() -> Iterator[None]:
+    """Shows each `FaultWarning` as one line on stderr, above a progress bar if there is one."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def show_fault(message: Any, category: type[Warning], *rest: Any, **kwargs: Any) -> None:
+            if issubclass(category, FaultWarning):
+                tqdm.write(f"warning: {message}", file=sys.stderr)
+            else:
+                show(message, category, *rest, **kwargs)
+
+        warnings.simplefilter("always", FaultWarning)
+        warnings.showwarning = show_fault
+        yield
 
 
 def parse_train(arguments: list[str]) -> tuple[Experiment, Where]:
@@ -221,7 +244,7 @@ def _train(arguments: list[str]) -> None:
     check_run(run_dir, experiment)
     join(where.coordinator, where.processes, where.process)
     with noticing_loss(run_dir):
-        train(experiment, run_dir, open_sources(experiment, where.data_dir))
+        train(experiment, run_dir, open_sources(experiment, where.data_dir), where.profile)
     if is_main():
         print(f"trained {run_dir}; next: earth-embed evaluate {run_dir}")
 

@@ -44,6 +44,10 @@ class ProcessLost(EarthEmbedError):
     """Another process of the run is gone, and this one cannot go on alone."""
 
 
+class FaultWarning(UserWarning):
+    """Something went wrong and was dealt with: a checkpoint passed over, a step skipped."""
+
+
 def require(package: str, extra: str, purpose: str) -> EarthEmbedError:
     """Returns the error for a missing optional package.
 

@@ -146,6 +146,18 @@ def check_same(what: str, text: str) -> None:
         raise RunError(f"{what} differs between process 0 and process {others}: expected the same")
 
 
+def in_any(fault: str | None) -> str | None:
+    """This process's fault, or word of another's; None where no process has one."""
+    if not several():
+        return fault
+    from jax.experimental import multihost_utils
+
+    flags = multihost_utils.process_allgather(np.asarray(fault is not None))
+    if fault is None and flags.any():
+        return f"fails in process {np.flatnonzero(flags)[0]}"
+    return fault
+
+
 class Stop:
     """Ctrl-C and SIGTERM, as a question that a loop asks between steps.
 

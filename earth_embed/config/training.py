@@ -20,6 +20,9 @@ class Optimizer:
     """Steps of linear warm-up."""
     final_fraction: float = 0.0
     """The learning rate ends at this fraction of its peak (1: constant)."""
+    not_finite: Literal["stop", "skip"] = "stop"
+    """A step whose loss or gradient is not finite changes nothing. Then stop, or go on without it.
+    A run that was stopped may be resumed with the other."""
 
     def __post_init__(self) -> None:
         """Checks the fields."""
@@ -28,6 +31,7 @@ class Optimizer:
         faults.at_least("weight_decay", self.weight_decay, 0)
         faults.at_least("warmup_steps", self.warmup_steps, 0)
         faults.expect(0 <= self.final_fraction <= 1, "final_fraction", self.final_fraction, "0 … 1")
+        faults.one_of("not_finite", self.not_finite, ("stop", "skip"))
         faults.raise_if_any()
 
 

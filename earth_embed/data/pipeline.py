@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 
 from earth_embed.config import Input
-from earth_embed.data.order import Draw, batch_indices, hash_string
+from earth_embed.data.order import Draw, batch_indices, hash_string, steps_per_epoch
 from earth_embed.data.sources import Examples, Source
 from earth_embed.errors import require
 
@@ -63,14 +63,35 @@ class Batches:
                 self._streams[name] = self._open(name, draw)
         return {name: next(self._streams[name]) for name in draws}
 
+    def describe(self, draws: Mapping[str, Draw]) -> str:
+        """What is in a batch of all processes, and which of its examples are not finite."""
+        return "; ".join(self._describe(name, draw) for name, draw in draws.items())
+
+    def _describe(self, name: str, draw: Draw) -> str:
+        source = self.sources[name]
+        per_epoch = steps_per_epoch(len(source), draw.size)
+        epoch, number = divmod(draw.batch, per_epoch)
+        indices = batch_indices(len(source), draw.size, self._seed_of(name), draw.batch)
+        finite = np.ones(len(indices), bool)
+        for values in source.gather(indices).values():
+            if np.issubdtype(values.dtype, np.floating):
+                finite &= np.isfinite(values).reshape(len(indices), -1).all(axis=1)
+        bad = "" if finite.all() else f", of which not finite: {_first(indices[~finite])}"
+        return (
+            f"{name}, batch {number + 1} of {per_epoch} in epoch {epoch + 1}, examples "
+            f"{_first(indices)}{bad}"
+        )
+
+    def _seed_of(self, name: str) -> int:
+        return self._seed ^ hash_string(name)  # modalities of one size get orders of their own
+
     def _open(self, name: str, first: Draw) -> Iterator[Examples]:
         source = self.sources[name]
-        seed = self._seed ^ hash_string(name)  # modalities of one size get orders of their own
         indices = partial(
             batch_indices,
             len(source),
             first.size,
-            seed,
+            self._seed_of(name),
             part=self._part,
             parts=self.parts,
         )
@@ -81,6 +102,11 @@ class Batches:
 
         stream = tf_data_stream if self._settings.loader == "tf.data" else thread_stream
         return stream(read, first.batch, self._settings.prefetch)
+
+
+def _first(indices: np.ndarray, shown: int = 5) -> str:
+    """The first few indices into a data set, counted from 0."""
+    return ", ".join([*map(str, indices[:shown]), *(["…"] if len(indices) > shown else [])])
 
 
 def thread_stream(read: Read, first: int, prefetch: int) -> Iterator[Examples]:

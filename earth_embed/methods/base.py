@@ -32,8 +32,8 @@ class Method(Protocol):
             update: Applies the gradient of a loss to the towers it trains.
 
         Returns:
-            The state after it, and metrics: "loss" (scalar), and "retrieval@1" and "logit_scale"
-            with one value for each modality that `draws` names, in its order.
+            The state after it, and metrics: "loss" and "gradient_norm" (scalars), and "retrieval@1"
+            and "logit_scale" with one value for each modality that `draws` names, in its order.
         """
         ...
 

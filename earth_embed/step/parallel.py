@@ -119,7 +119,7 @@ def init_sharded(init: Callable[[], TrainState], shardings: Any) -> TrainState:
     return jax.jit(init, out_shardings=shardings)()
 
 
-def compile_step(step: Step, mesh: Mesh, shardings: Any = None) -> Step:
+def compile_step(step: Step, mesh: Mesh, shardings: Any = None) -> jax.stages.Wrapped:
     """Jits a step once for the mesh; the state's buffers are donated.
 
     Args:

@@ -7,12 +7,14 @@ would see zero gradients, not absent ones, and its momentum and weight decay wou
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
+from jax.tree_util import tree_leaves_with_path, tree_map_with_path
 
 from earth_embed.config import Experiment
 from earth_embed.encoders.positional.base import is_frozen
@@ -72,6 +74,10 @@ class Updater:
         The other towers' parameters and moments are handed through, the same to the last bit. The
         learning rate follows the run's step, not the tower's own count of updates. Nor do frozen
         parameters move; see `is_frozen`.
+
+        Where the loss or the gradient is not finite, nothing moves but the step. The metrics gain
+        "gradient_norm", over all parameters that may move. It is not finite if the gradient is not,
+        nor if the sum of its squares overflows, from about 1.8e19 on.
         """
 
         def objective(active: Params) -> tuple[jax.Array, Metrics]:
@@ -79,18 +85,27 @@ class Updater:
 
         active = {tower: state.params[tower] for tower in trained}
         (value, metrics), gradients = jax.value_and_grad(objective, has_aux=True)(active)
+        moving = [g for path, g in tree_leaves_with_path(gradients) if not is_frozen(path)]
+        norm = jnp.sqrt(sum(jnp.square(g).sum() for g in moving))
+        finite = jnp.isfinite(value) & jnp.isfinite(norm)
         rate = self._learning_rate(state.step.astype(jnp.float32))
         params, moments = dict(state.params), dict(state.moments)
         for tower in trained:
             with jax.numpy_dtype_promotion("standard"):  # optax mixes int32 counts with floats
-                direction, moments[tower] = self._transform.update(
+                direction, turned = self._transform.update(
                     gradients[tower], state.moments[tower], params[tower]
                 )
-            moved = jax.tree_util.tree_map_with_path(
+            moved = tree_map_with_path(
                 lambda path, p, d: p if is_frozen(path) else p - rate * d, params[tower], direction
             )
-            params[tower] = self.towers.project(tower, moved)
-        return TrainState(state.step + 1, params, moments), {"loss": value, **metrics}
+            # A select and no branch: it is one more operand of the update's own fused loops.
+            params[tower], moments[tower] = jax.tree.map(
+                partial(jnp.where, finite),
+                (self.towers.project(tower, moved), turned),
+                (params[tower], state.moments[tower]),
+            )
+        metrics = {"loss": value, "gradient_norm": norm, **metrics}
+        return TrainState(state.step + 1, params, moments), metrics
 
 
 def learning_rate_schedule(experiment: Experiment) -> optax.Schedule:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import time
 from collections.abc import Mapping
 from contextlib import closing
 from functools import partial
@@ -20,6 +20,7 @@ from earth_embed.encoders.towers import Towers
 from earth_embed.errors import DataError, Interrupted, RunError
 from earth_embed.methods import build_method
 from earth_embed.processes import check_same, from_main, is_main, stop_on_signal
+from earth_embed.step.flops import product_flops
 from earth_embed.step.parallel import (
     build_mesh,
     check_divisible,
@@ -30,14 +31,18 @@ from earth_embed.step.parallel import (
     split_state,
 )
 from earth_embed.step.state import TrainState, Updater
+from earth_embed.training.accounting import Meter, profiled
 from earth_embed.training.checkpoint import Checkpointer
 from earth_embed.training.feed import example_shapes, feed
-from earth_embed.training.records import draw_curves, open_records
+from earth_embed.training.finite import Watch
+from earth_embed.training.records import draw_curves, open_records, skipped_steps
 from earth_embed.training.run_dir import locked, open_run
 from earth_embed.training.validation import Validation
 
 
-def train(experiment: Experiment, run_dir: Path, sources: Mapping[str, Splits]) -> TrainState:
+def train(
+    experiment: Experiment, run_dir: Path, sources: Mapping[str, Splits], profile: bool = False
+) -> TrainState:
     """Trains an experiment, from the start or from the run's last checkpoint.
 
     A run killed at any moment and started again computes the same numbers as one that was not:
@@ -48,6 +53,7 @@ def train(experiment: Experiment, run_dir: Path, sources: Mapping[str, Splits]) 
         experiment: What to train.
         run_dir: The run's directory; see `run_dir.py`.
         sources: The examples of each modality, to train on and held out.
+        profile: Trace a few steps, into RUN/profile.
 
     Returns:
         The state after the last step.
@@ -98,24 +104,47 @@ def train(experiment: Experiment, run_dir: Path, sources: Mapping[str, Splits]) 
             state = checkpoints.restore_state(like)
         start = int(state.step)
 
-        clock = Clock(start)
-        with closing(open_records(run_dir, start, experiment.steps)) as records:
+        @functools.cache
+        def flops(names: tuple[str, ...]) -> int:
+            program = step.trace(state, fed.batch).jaxpr  # as it is traced anyway, to compile it
+            return product_flops(program, list(method.sizes).index(names[0]))
+
+        meter = Meter(start, flops)
+        with (
+            closing(open_records(run_dir, start, experiment.steps)) as records,
+            profiled(run_dir / "profile" if profile else None, start) as profiler,
+        ):
+            watch = Watch(
+                experiment.optimizer.not_finite,
+                lambda n: batches.describe(method.draws(n - 1)),
+                partial(last_good, checkpoints),
+                from_main(lambda: skipped_steps(run_dir)),
+            )
             for fed in feed(method, batches, mesh, start, experiment.steps):
                 state, metrics = step(state, fed.batch)
-                done = clock.tick()
+                done = meter.tick(fed.names, sum(method.sizes[name] for name in fed.names))
+                profiler(done)
+                watch.note(done, metrics)
                 stopping = stop.now(done)  # asked once: a later signal is for the next step
                 last = done == experiment.steps or stopping
                 # The order below is part of the contract: metrics, validation, checkpoint, and only
                 # then (on the generator's next turn) the next batch.
-                if done % settings.log_every == 0 or last:
+                logging = done % settings.log_every == 0 or last
+                saving = done % settings.save_every == 0 or last
+                validating = done % settings.validate_every == 0 or saving
+                if logging or validating:
+                    for step_skipped, count in watch.read().items():
+                        records.write(step_skipped, {"skipped_steps": count})
+                if logging:
                     values = by_modality(jax.device_get(metrics), fed.names)
-                    check_finite(values, done)
-                    records.write(done, values | {"steps_per_second": clock.rate()})
-                if done % settings.validate_every == 0 or done % settings.save_every == 0 or last:
+                    values = {name: value for name, value in values.items() if np.isfinite(value)}
+                    records.write(done, values | meter.rates())
+                if validating:
                     scores = validate(state.params)
-                    check_finite(scores, done)  # a checkpoint of such a state would be worthless
+                    # A checkpoint of a state that is not finite would be worthless.
+                    check_finite(scores, done, checkpoints)
                     records.write(done, scores)
-                    if done % settings.save_every == 0 or last:
+                    if saving:
                         checkpoints.save(state, scores["validation_retrieval@1"])
                 records.advance()
                 if stopping:
@@ -143,36 +172,21 @@ def by_modality(metrics: Mapping[str, np.ndarray], names: tuple[str, ...]) -> di
     return named
 
 
-def check_finite(values: Mapping[str, float], step: int) -> None:
+def check_finite(scores: Mapping[str, float], step: int, checkpoints: Checkpointer) -> None:
     """Stops a run that has diverged, before its state replaces a good checkpoint.
 
     Raises:
-        RunError: a metric is not finite.
+        RunError: a score is not finite.
     """
-    bad = {name: value for name, value in values.items() if not np.isfinite(value)}
+    bad = {name: value for name, value in scores.items() if not np.isfinite(value)}
     if bad:
-        raise RunError(
-            f"training diverged by step {step}: {bad}; the checkpoints before it are untouched. "
-            "A lower optimizer.learning_rate, or some warmup_steps, in a new run may help"
-        )
+        raise RunError(f"training diverged by step {step}: {bad}; {last_good(checkpoints)}")
 
 
-class Clock:
-    """Counts steps and the rate since the last question."""
-
-    def __init__(self, start: int) -> None:
-        """Starts at a step."""
-        self._step = self._asked = start
-        self._since = time.perf_counter()
-
-    def tick(self) -> int:
-        """One more step; returns their number."""
-        self._step += 1
-        return self._step
-
-    def rate(self) -> float:
-        """Steps per second since the last call."""
-        now = time.perf_counter()
-        rate = (self._step - self._asked) / max(now - self._since, 1e-9)
-        self._asked, self._since = self._step, now
-        return rate
+def last_good(checkpoints: Checkpointer) -> str:
+    """Names the last checkpoint, once it is whole on disk."""
+    checkpoints.wait()
+    step = checkpoints.latest_step()
+    if step is None:
+        return "no checkpoint was saved before it"
+    return f"the last good checkpoint is that of step {step}, {checkpoints.folder(step)}"

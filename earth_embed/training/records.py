@@ -97,6 +97,11 @@ def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
     return lines
 
 
+def skipped_steps(run_dir: Path) -> list[int]:
+    """The steps that were skipped because they were not finite."""
+    return [line["step"] for line in read_metrics(run_dir) if "skipped_steps" in line]
+
+
 def draw_curves(run_dir: Path) -> Path | None:
     """Draws training.png: loss, retrieval@1 and temperature by step; None without matplotlib."""
     try:
@@ -104,7 +109,7 @@ def draw_curves(run_dir: Path) -> Path | None:
     except ImportError:
         return None
     lines = read_metrics(run_dir)
-    names = sorted({name for line in lines for name in line} - {"step", "steps_per_second"})
+    names = sorted({name for line in lines for name in line} - {"step"})
     panels = {
         "loss": [n for n in names if "loss" in n],
         "retrieval@1": [n for n in names if "retrieval@1" in n],

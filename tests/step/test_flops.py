@@ -38,10 +38,7 @@ def rows_on_devices(x):
         (jax.grad(lambda x: (x @ W).sum()), 2 * ONE),
         (lambda x: jax.lax.map(lambda row: row @ W, x), ONE),
         (lambda x: jax.lax.cond(x[0, 0] > 0, lambda: x @ W @ W.T, lambda: x), 0),
-        (
-            jax.grad(lambda x: jnp.sin(jax.checkpoint(lambda x: jnp.sin(x @ W) @ W.T)(x)).sum()),
-            None,
-        ),
+        (jax.grad(lambda x: recomputed(x).sum()), 5 * ONE),  # two, one of them again, and two back
         (rows_on_devices, ONE),
         (image, 2 * (2 * 4 * 8 * 8) * (3 * 3 * 3)),
     ],
@@ -93,3 +90,11 @@ def test_peaks_are_of_known_devices_alone():
     assert peak_flops(devices("NVIDIA H200", "NVIDIA H200")) == 2 * 989e12
     assert peak_flops(devices("TPU v5 lite")) == 197e12
     assert peak_flops(devices("NVIDIA H200", "a toaster")) is None
+
+
+def test_counting_traces_no_step_anew(make_experiment, sources):
+    setup = Setup(make_experiment("pair"), sources)
+    fed = next(setup.feed(0, 1))
+    setup.state, _ = setup.step(setup.state, fed.batch)
+    product_flops(setup.step.trace(setup.state, fed.batch).jaxpr)
+    assert setup.traces == 1

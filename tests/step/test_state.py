@@ -27,6 +27,7 @@ from earth_embed.step.parallel import (
     replicated,
 )
 from earth_embed.step.state import Updater, learning_rate_schedule
+from tests.training.runs import assert_same_state
 
 
 def make(experiment, sources):
@@ -39,6 +40,17 @@ def make(experiment, sources):
 def quadratic(params, batch, step):
     del step
     return sum((leaf**2).sum() * batch["weight"] for leaf in jax.tree.leaves(params)), {}
+
+
+def finite_loss_of_infinite_gradient(params, batch, step):
+    del batch, step
+    distances = (leaf - jax.lax.stop_gradient(leaf) for leaf in jax.tree.leaves(params))
+    return sum(jnp.sqrt(distance).sum() for distance in distances), {}
+
+
+def infinite_loss_of_zero_gradient(params, batch, step):
+    del batch, step
+    return sum(0 * leaf.sum() for leaf in jax.tree.leaves(params)) + jnp.inf, {}
 
 
 def test_update_is_optax_adamw(make_experiment, sources):
@@ -85,6 +97,24 @@ def test_frozen_parameters_do_not_move_by_one_bit(make_experiment, sources):
     np.testing.assert_array_equal(*frozen)
     for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
         assert (np.abs(old - new) > 0).all() or (old == 0).all()
+
+
+@pytest.mark.parametrize("loss", [finite_loss_of_infinite_gradient, infinite_loss_of_zero_gradient])
+def test_nothing_but_the_step_moves_where_it_is_not_finite(loss, make_experiment, sources):
+    towers, update, state = make(make_experiment("pair"), sources)
+    trained = towers.trained(towers.names)
+    good = jax.jit(lambda s: update(s, {"weight": jnp.float32(1)}, quadratic, trained))
+    bad = jax.jit(lambda s: update(s, {}, loss, trained))
+    squares = [np.square(leaf).sum() for leaf in jax.tree.leaves(jax.device_get(state.params))]
+    state, metrics = good(state)
+    np.testing.assert_allclose(metrics["gradient_norm"], 2 * np.sqrt(np.sum(squares)), rtol=1e-5)
+    after, metrics = bad(state)
+    assert np.isfinite(metrics["loss"]) != np.isfinite(metrics["gradient_norm"])
+    assert int(after.step) == int(state.step) + 1
+    assert_same_state(after.replace(step=state.step), state)
+    moved, _ = good(after)
+    for old, new in zip(jax.tree.leaves(state.params), jax.tree.leaves(moved.params), strict=True):
+        assert (old != new).any() or (old == 0).all()
 
 
 def test_schedule_warms_up_and_decays(make_experiment):

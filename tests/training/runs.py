@@ -23,6 +23,7 @@ from earth_embed.config import (
 from earth_embed.encoders.towers import Towers
 from earth_embed.step.parallel import build_mesh, replicated
 from earth_embed.step.state import Updater
+from earth_embed.training.accounting import MEASURED
 from earth_embed.training.feed import example_shapes
 from tests.conftest import random_places
 
@@ -59,14 +60,19 @@ def state_like(experiment, sources):
 
 
 def metrics(run_dir):
-    """The lines of metrics.jsonl, without the one value that is a matter of time."""
+    """The lines of metrics.jsonl, without what is a matter of time."""
     lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k != "steps_per_second"} for line in lines]
+    return [{k: v for k, v in line.items() if k not in MEASURED} for line in lines]
 
 
 def checkpoint_steps(run_dir):
     """The names in the run's folder of checkpoints; unfinished ones have longer names."""
     return sorted(path.name for path in (run_dir / "checkpoints").iterdir())
+
+
+def manifests(run_dir):
+    """The names of the manifests of the run's checkpoints."""
+    return sorted(path.name for path in (run_dir / "checkpoints.sha256").iterdir())
 
 
 def contents(folder):

@@ -1,6 +1,8 @@
 """Checkpoints: damage is told and never read as numbers, and a failed save harms nothing."""
 
 import dataclasses
+import hashlib
+import json
 import shutil
 
 import jax
@@ -10,14 +12,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from earth_embed.config import LocationConfig, Siren, SphericalHarmonics
-from earth_embed.errors import CheckpointError
+from earth_embed.errors import CheckpointError, FaultWarning
 from earth_embed.pretrained import load
+from earth_embed.training import loop
 from earth_embed.training.checkpoint import Checkpointer
+from earth_embed.training.choice import SCORE, choose
 from earth_embed.training.loop import train
 from tests.training.runs import (
     SMALL,
     checkpoint_steps,
     contents,
+    manifests,
     start,
     state_like,
     write_experiment,
@@ -51,53 +56,181 @@ def garble(path):
     path.write_bytes(bytes(255 - byte for byte in path.read_bytes()))
 
 
-@pytest.mark.parametrize("damage", [truncate, garble, lambda path: path.unlink()])
-def test_a_damaged_checkpoint_is_named_and_nothing_is_deleted(damage, sources, run, like):
-    newest = run / "checkpoints" / "4"
-    for item in ("state", "location"):
-        for path in sorted((newest / item).rglob("*")):
-            if path.is_file():
-                damage(path)
+def flip(path):
+    """Changes one bit in the middle."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def largest(folder):
+    return max(
+        (path for path in folder.rglob("*") if path.is_file()), key=lambda p: p.stat().st_size
+    )
+
+
+def same_params(a, b):
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+@pytest.fixture(scope="module")
+def encoders(finished, tmp_path_factory):
+    """The parameters of both checkpoints, by step."""
+    older = shutil.copytree(finished, tmp_path_factory.mktemp("older") / "run")
+    shutil.rmtree(older / "checkpoints" / "4")
+    return {4: load(finished)._params, 2: load(older)._params}
+
+
+@pytest.mark.parametrize(
+    ("damage", "what"),
+    [
+        (truncate, r"expected \d+ bytes, found \d+"),
+        (flip, r"expected sha256 \w{16}…, found \w{16}…"),
+        (garble, r"expected sha256 \w{16}…, found \w{16}…"),
+        (lambda path: path.unlink(), r"expected \d+ bytes, found no file"),
+    ],
+)
+def test_the_newest_good_checkpoint_is_used(damage, what, sources, run, encoders):
+    damage(largest(run / "checkpoints" / "4" / "location"))
+    damage(largest(run / "checkpoints" / "4" / "state"))
+    message = rf"^checkpoint 4 is damaged: %s/\S+: {what}; using checkpoint 2, 2 steps earlier$"
+    before = contents(run)
+    for which in ("last", "best"):
+        with pytest.warns(FaultWarning, match=message % "location"):
+            same_params(load(run, which)._params, encoders[2])
+    assert contents(run) == before  # reading changes nothing
+
+    damaged = contents(run / "checkpoints" / "4")
+    with pytest.warns(FaultWarning, match=message % r"(location|state)"):
+        state = train(SMALL, run, sources)
+    assert int(state.step) == 4
+    assert checkpoint_steps(run) == ["2", "4", "4.damaged"]
+    assert contents(run / "checkpoints" / "4.damaged") == damaged
+    assert manifests(run) == ["2.json", "4.json"]
+    same_params(load(run)._params, encoders[4])  # the same numbers again, and no warning
+
+
+def test_a_folder_moved_aside_replaces_no_other(sources, run):
+    for names in (["4.damaged"], ["4.damaged", "4.damaged2"]):
+        flip(largest(run / "checkpoints" / "4" / "state"))
+        with pytest.warns(FaultWarning, match="checkpoint 4 is damaged: state/"):
+            train(SMALL, run, sources)
+        assert checkpoint_steps(run) == ["2", "4", *names]
+
+
+def test_an_older_damaged_checkpoint_is_told_when_training_goes_on(sources, run):
+    flip(largest(run / "checkpoints" / "2" / "state"))
+    with pytest.warns(FaultWarning, match=r"checkpoint 2 is damaged: .* 4, 2 steps later"):
+        train(SMALL, run, sources)
+    assert checkpoint_steps(run) == ["2.damaged", "4"]
+
+
+def test_no_good_checkpoint_is_one_error_and_changes_nothing(sources, run, like):
+    for step in ("2", "4"):
+        for item in ("state", "location"):
+            flip(largest(run / "checkpoints" / step / item))
     before = contents(run)
     for restore in (
         lambda: Checkpointer(run).restore_state(like),
         lambda: train(SMALL, run, sources),
         lambda: load(run),
+        lambda: load(run, "best"),
     ):
-        with pytest.raises(CheckpointError) as caught:
+        with pytest.raises(CheckpointError, match="nothing was changed") as caught:
             restore()
-        assert f"cannot restore checkpoint {newest}: " in str(caught.value)
-        assert "move that folder away" in str(caught.value)
+        lines = str(caught.value).splitlines()
+        assert [line.split(": ")[0] for line in lines[1:]] == [
+            "  checkpoint 4 is damaged",
+            "  checkpoint 2 is damaged",
+        ]
     assert contents(run) == before
-    newest.rename(run / "damaged")  # the advice that the message gives
-    assert int(Checkpointer(run).restore_state(like).step) == 2
-    assert int(train(SMALL, run, sources).step) == 4
 
 
-def test_damaged_scores_are_an_error_too(run, like):
+def test_an_intact_encoder_is_loaded_though_the_moments_are_damaged(run, encoders):
+    flip(largest(run / "checkpoints" / "4" / "state"))
+    same_params(load(run)._params, encoders[4])
+
+
+def test_the_best_of_the_good(sources, tmp_path, monkeypatch):
+    scores = iter([0.3, 0.1, 0.9, 0.2])
+    monkeypatch.setattr(loop.Validation, "__call__", lambda *_: {SCORE: next(scores)})
+    checkpoints = dataclasses.replace(SMALL.checkpoints, keep=9)
+    train(dataclasses.replace(SMALL, steps=8, checkpoints=checkpoints), tmp_path, sources)
+    folder = tmp_path / "checkpoints"
+    assert choose(folder, "best") == (6, {})
+    score = folder / "6" / "metrics" / "metrics"
+    score.write_text(score.read_text().replace("0.9", "0.0"))  # it would be the worst, unnoticed
+    with pytest.warns(
+        FaultWarning, match="checkpoint 6 is damaged: metrics/metrics: .* 2, 4 steps"
+    ):
+        load(tmp_path, "best")
+    load(tmp_path)
+    assert choose(folder, "last") == (8, {})
+
+
+def test_damaged_scores_are_found_without_a_manifest(sources, run, encoders):
+    shutil.rmtree(run / "checkpoints.sha256")
     (run / "checkpoints" / "4" / "metrics" / "metrics").write_text("{")
-    with pytest.raises(CheckpointError, match=r"cannot open .*checkpoints"):
-        Checkpointer(run)
+    message = "checkpoint 4 is damaged: metrics/metrics: expected a score, found"
+    with pytest.warns(FaultWarning, match=message):
+        same_params(load(run)._params, encoders[2])
+    with pytest.warns(FaultWarning, match=message):
+        train(SMALL, run, sources)
+    assert checkpoint_steps(run) == ["2", "4", "4.damaged"]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.parametrize("manifest", [None, "", "[]", '{"a": 3}'])
+def test_a_checkpoint_without_a_manifest_is_tried(manifest, sources, run, encoders):
+    """As an older version left it, or a kill between the checkpoint and its manifest."""
+    path = run / "checkpoints.sha256" / "4.json"
+    path.unlink() if manifest is None else path.write_text(manifest)
+    same_params(load(run)._params, encoders[4])
+    assert int(train(SMALL, run, sources).step) == 4
+    for path in contents(run / "checkpoints" / "4"):
+        if path.parts[0] in ("state", "location"):
+            truncate(run / "checkpoints" / "4" / path)
+    with pytest.warns(
+        FaultWarning, match="checkpoint 4 cannot be restored: .*; using checkpoint 2"
+    ):
+        same_params(load(run)._params, encoders[2])
+    with pytest.warns(
+        FaultWarning, match="checkpoint 4 cannot be restored: .*; using checkpoint 2"
+    ):
+        train(SMALL, run, sources)
+    same_params(load(run)._params, encoders[4])
+
+
+def test_manifests_come_and_go_with_their_checkpoints(sources, tmp_path, monkeypatch):
+    scores = iter([0.1, 0.9, 0.2, 0.3, 0.2])
+    monkeypatch.setattr(loop.Validation, "__call__", lambda *_: {SCORE: next(scores)})
+    train(dataclasses.replace(SMALL, steps=10), tmp_path, sources)
+    assert checkpoint_steps(tmp_path) == ["10", "4", "8"]
+    assert manifests(tmp_path) == ["10.json", "4.json", "8.json"]
+    for step in checkpoint_steps(tmp_path):
+        folder = tmp_path / "checkpoints" / step
+        recorded = json.loads((tmp_path / "checkpoints.sha256" / f"{step}.json").read_text())
+        assert recorded == {
+            path.as_posix(): {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+            for path, data in contents(folder).items()
+        }
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_a_changed_byte_is_found_or_without_effect(data, finished, tmp_path_factory):
-    """Every array is stored with a checksum, so that no number is ever read wrong."""
-    expected = jax.tree.leaves(load(finished)._params)
+def test_every_changed_byte_is_found(data, finished, tmp_path_factory):
     run = shutil.copytree(finished, tmp_path_factory.mktemp("changed") / "run")
-    item = run / "checkpoints" / "4" / "location"
-    files = [path for path in sorted(item.rglob("*")) if path.is_file() and path.stat().st_size]
-    path = data.draw(st.sampled_from(files))
-    content = bytearray(path.read_bytes())
-    content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
-    path.write_bytes(content)
-    try:
-        found = jax.tree.leaves(load(run)._params)
-    except CheckpointError:
-        return
-    for a, b in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(a, b)
+    newest = run / "checkpoints" / "4"
+    name = data.draw(st.sampled_from(sorted(contents(newest))))
+    content = bytearray((newest / name).read_bytes())
+    if content:
+        content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+    else:
+        content = b"\0"
+    (newest / name).write_bytes(content)
+    step, refused = choose(newest.parent)
+    assert step == 2
+    assert refused[4].startswith(f"is damaged: {name.as_posix()}: expected ")
 
 
 def test_no_checkpoint(run, like, tmp_path):
@@ -115,8 +248,25 @@ def test_no_checkpoint(run, like, tmp_path):
 def test_another_architecture_is_refused_not_cut_or_padded(hidden, run, sources):
     location = LocationConfig(SphericalHarmonics(4), Siren(hidden), features=8)
     other = state_like(dataclasses.replace(SMALL, location=location), sources)
-    with pytest.raises(CheckpointError, match=r"shape|structure"):
-        Checkpointer(run).restore_state(other)
+    before = contents(run)
+    with pytest.raises(CheckpointError, match=r"cannot be restored: .*(shape|structure)"):
+        Checkpointer(run, keep=2).restore_state(other)
+    assert contents(run) == before
+
+
+def test_a_checkpoint_of_another_model_is_passed_over(sources, run, tmp_path, encoders):
+    location = LocationConfig(SphericalHarmonics(4), Siren((16, 24)), features=8)
+    train(dataclasses.replace(SMALL, location=location), tmp_path / "other", sources)
+    for folder in ("checkpoints", "checkpoints.sha256"):
+        name = "4" if folder == "checkpoints" else "4.json"
+        shutil.move(run / folder / name, tmp_path / name)
+        shutil.move(tmp_path / "other" / folder / name, run / folder / name)
+    message = "checkpoint 4 cannot be restored: .*shape.*; using checkpoint 2, 2 steps earlier"
+    with pytest.warns(FaultWarning, match=message):
+        same_params(load(run)._params, encoders[2])
+    with pytest.warns(FaultWarning, match=message):
+        train(SMALL, run, sources)
+    same_params(load(run)._params, encoders[4])
 
 
 def test_a_full_disk_is_one_error_and_harms_nothing(tmp_path):

@@ -20,6 +20,7 @@ from earth_embed.config import (
     SphericalHarmonics,
 )
 from earth_embed.data.open import Splits
+from earth_embed.data.sources import ArraySource
 from earth_embed.errors import ConfigError, DataError, RunError
 from earth_embed.training import loop
 from earth_embed.training.checkpoint import Checkpointer
@@ -188,8 +189,20 @@ def test_a_run_is_trained_by_one_process_at_a_time(sources, run):
 def test_a_diverged_state_is_never_saved(sources, tmp_path):
     settings = dataclasses.replace(SMALL.checkpoints, log_every=3)
     wild = dataclasses.replace(SMALL, optimizer=Optimizer(1e36), checkpoints=settings)
-    with pytest.raises(RunError, match=r"training diverged by step 2: .*validation_loss"):
+    with pytest.raises(RunError, match=r"step 2 is not finite: .* no checkpoint was saved before"):
         train(wild, tmp_path, sources)
+    assert checkpoint_steps(tmp_path) == []
+
+
+def test_a_state_that_validates_badly_is_never_saved(sources, tmp_path):
+    split = sources["series"]
+    samples = split.validation.samples.copy()
+    samples[0] = np.nan
+    bad = split._replace(validation=ArraySource(samples, split.validation.lonlat))
+    with pytest.raises(
+        RunError, match=r"training diverged by step 2: \{'validation_loss/series': nan"
+    ):
+        train(SMALL, tmp_path, {"series": bad})
     assert checkpoint_steps(tmp_path) == []
 
 
