@@ -12,6 +12,7 @@ from tqdm import tqdm
 from earth_embed.errors import RunError
 from earth_embed.files import atomic_output, write_text
 from earth_embed.processes import is_main
+from earth_embed.training.tensorboard import TensorBoard
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -35,7 +36,7 @@ class Records:
         self._path = run_dir / METRICS_FILE
         kept = [line for line in read_metrics(run_dir) if line["step"] <= start]
         write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
-        self._tensorboard = _tensorboard(run_dir, start)
+        self._tensorboard = TensorBoard(run_dir / "tensorboard", start)
         self._bar = tqdm(initial=start, total=steps, unit="step", dynamic_ncols=True, desc="train")
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
@@ -47,11 +48,9 @@ class Records:
         try:
             with self._path.open("a") as file:
                 file.write(json.dumps({"step": step, **values}) + "\n")
-            if self._tensorboard is not None:
-                for name, value in values.items():
-                    self._tensorboard.add_scalar(name, value, step)
         except OSError as error:
             raise RunError(f"cannot write {self._path}: {error.strerror}") from error
+        self._tensorboard.write(step, values)
         shown = {k: f"{v:.3f}" for k, v in values.items() if k == "loss" or k.startswith("retr")}
         if shown:
             self._bar.set_postfix(shown, refresh=False)
@@ -63,8 +62,7 @@ class Records:
     def close(self) -> None:
         """Flushes everything."""
         self._bar.close()
-        if self._tensorboard is not None:
-            self._tensorboard.close()
+        self._tensorboard.close()
 
 
 class NoRecords(Records):
@@ -129,11 +127,3 @@ def draw_curves(run_dir: Path) -> Path | None:
     with atomic_output(path) as temporary:
         figure.savefig(temporary, dpi=120)
     return path
-
-
-def _tensorboard(run_dir: Path, start: int) -> Any:
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError:  # an optional view of the same numbers
-        return None
-    return SummaryWriter(str(run_dir / "tensorboard"), purge_step=start + 1)

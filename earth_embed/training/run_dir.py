@@ -2,6 +2,7 @@
 
 run.json          the resolved experiment and the versions of the packages that ran it
 checkpoints/      the last and the best, by step
+checkpoints.sha256/   the sizes and checksums of their files
 metrics.jsonl     one line a log step
 tensorboard/      the same for TensorBoard
 training.png      the training curves

@@ -1,8 +1,10 @@
 """Checkpoints: damage is told and never read as numbers, and a failed save harms nothing."""
 
 import dataclasses
+import errno
 import hashlib
 import json
+import os
 import shutil
 
 import jax
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from earth_embed.config import LocationConfig, Siren, SphericalHarmonics
 from earth_embed.errors import CheckpointError, FaultWarning
 from earth_embed.pretrained import load
-from earth_embed.training import loop
+from earth_embed.training import checksums, loop
 from earth_embed.training.checkpoint import Checkpointer
 from earth_embed.training.choice import SCORE, choose
 from earth_embed.training.loop import train
@@ -23,6 +25,7 @@ from tests.training.runs import (
     checkpoint_steps,
     contents,
     manifests,
+    metrics,
     start,
     state_like,
     write_experiment,
@@ -292,3 +295,34 @@ def test_a_full_disk_is_one_error_and_harms_nothing(tmp_path):
     left = contents(run / "checkpoints")
     assert {path: left[path] for path in kept} == kept
     assert load(run).dim == 64
+
+
+def test_a_manifest_on_a_full_disk_is_one_error_and_harms_nothing(sources, tmp_path, monkeypatch):
+    def full(path, text):
+        del path, text
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checksums, "write_text", full)
+        with pytest.raises(CheckpointError, match=r"cannot save .*: .*No space left") as caught:
+            train(SMALL, tmp_path, sources)
+    assert "The checkpoints saved before it are untouched." in str(caught.value)
+    assert "2" in checkpoint_steps(tmp_path)
+    assert load(tmp_path).dim == 8
+    assert int(train(SMALL, tmp_path, sources).step) == 4
+    assert manifests(tmp_path)[-1] == "4.json"
+
+
+def test_metrics_on_a_full_disk_are_one_error_and_harm_nothing(tmp_path):
+    settings = "Checkpoints(save_every=90, validate_every=90, log_every=1)"
+    path = write_experiment(tmp_path, steps="90", checkpoints=settings)
+    run = tmp_path / "run"
+    limited = start("train", path, "--run-dir", run, prefix=("sh", "-c", 'ulimit -f 16; exec "$@"'))
+    _, errors = limited.communicate()
+    assert limited.returncode == 2, errors
+    assert errors.splitlines()[-1] == f"error: cannot write {run}/metrics.jsonl: File too large"
+    assert "Traceback" not in errors
+    again = start("train", path, "--run-dir", run)
+    _, errors = again.communicate()
+    assert again.returncode == 0, errors
+    assert [line["step"] for line in metrics(run) if "loss" in line] == list(range(1, 91))
