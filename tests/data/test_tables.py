@@ -197,7 +197,7 @@ def test_faults_of_coordinates_are_named(tmp_path, content, message):
     [
         (np.zeros((COUNT + 1, 2)), r"shape \(201, 2\); expected \(200, \.\.\.\)"),
         (np.zeros(COUNT), r"shape \(200,\)"),
-        (np.zeros((COUNT, 2), complex), "holds complex128; expected uint8 or floats"),
+        (np.zeros((COUNT, 2), complex), "holds complex128; expected uint8, uint16 or floats"),
         (np.full((COUNT, 2), None), "cannot read .*Python objects"),
         (np.where(np.arange(COUNT) == 7, np.nan, 0)[:, None], "not a finite float32 in row 7"),
     ],
