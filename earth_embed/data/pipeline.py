@@ -78,8 +78,8 @@ class Batches:
 def thread_stream(read: Read, first: int, prefetch: int, workers: int) -> Iterator[Examples]:
     """Batches first, first + 1, …, read ahead by threads."""
     with ThreadPoolExecutor(workers, thread_name_prefix="earth_embed_input") as pool:
-        ahead = deque(pool.submit(read, first + i) for i in range(prefetch))
-        for batch in itertools.count(first + prefetch):
+        ahead = deque(pool.submit(read, first + i) for i in range(prefetch + workers - 1))
+        for batch in itertools.count(first + prefetch + workers - 1):
             ahead.append(pool.submit(read, batch))
             yield ahead.popleft().result()
 
@@ -111,7 +111,10 @@ def tf_data_stream(read: Read, first: int, prefetch: int, workers: int) -> Itera
 
     dataset = tf.data.Dataset.range(first + 1, np.iinfo(np.int64).max)
     dataset = dataset.map(load, num_parallel_calls=workers, deterministic=True).prefetch(prefetch)
-    ahead = dataset.as_numpy_iterator()
+    options = tf.data.Options()
+    # By default as many threads as cores read; waiting for a disk takes a thread, but no core.
+    options.threading.private_threadpool_size = workers + 1
+    ahead = dataset.with_options(options).as_numpy_iterator()
     yield start
     del start  # a batch of chips is hundreds of megabytes
     for batch, examples in enumerate(ahead, first + 1):

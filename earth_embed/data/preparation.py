@@ -81,7 +81,7 @@ def prepare_from_files(
     if dataset not in FROM_FILES:
         raise DataError(
             f"no data set {dataset!r} that is made from published files; "
-            f"expected one of {', '.join(FROM_FILES)}"
+            f"expected {' or '.join(FROM_FILES)}"
         )
     final = _final_folder(dataset, data_dir)
     unfinished = final.with_name(f"incomplete.{final.name}")
@@ -121,8 +121,8 @@ def verify(dataset: str, data_dir: Path | None, workers: int) -> str:
     folder = Path(builder.data_path)
     if not has_checksums(builder):
         raise DataError(
-            f"the data set {dataset!r} in {folder} has no checksums: expected one of "
-            f"{', '.join(FROM_FILES)}, prepared with --source"
+            f"the data set {dataset!r} in {folder} has no checksums: expected "
+            f"{' or '.join(FROM_FILES)}, prepared with --source"
         )
     files = prepared_files(builder)
     if damage := faults(files, workers, contents=True):

@@ -110,13 +110,13 @@ def read_index(source: Path) -> dict[str, list[Row]]:
             f"{path} has no column 'fn' of file names; it has {', '.join(table.column_names)}"
         )
     column = table.column("fn")
-    if not is_text(column) or column.null_count:
+    names = column.to_pylist() if is_text(column) else [None]
+    if blank := [row for row, name in enumerate(names) if not name]:
         raise DataError(
-            f"{path}: column 'fn' must name a file in every row; it holds {column.type} "
-            f"with {column.null_count} rows empty"
+            f"{path}: column 'fn' must name a file in every row; row {blank[0]} has none"
         )
     lonlat = lonlat.astype(np.float32)  # as stored: what is stored decides the split
-    rows = [Row(f, *place) for f, place in zip(column.to_pylist(), lonlat.tolist(), strict=True)]
+    rows = [Row(f, *place) for f, place in zip(names, lonlat.tolist(), strict=True)]
     splits: dict[str, list[Row]] = {"train": [], "validation": []}
     for row, held_out in zip(rows, is_validation(lonlat).tolist(), strict=True):
         splits["validation" if held_out else "train"].append(row)
