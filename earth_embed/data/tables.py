@@ -184,7 +184,7 @@ def _features(path: Path, file: Path, count: int) -> Reader:
 def _float32(batch: np.ndarray, rows: np.ndarray, where: str) -> np.ndarray:
     """(B, ...) as float32, refused where a number is missing or too large."""
     with np.errstate(over="ignore"):
-        batch = batch.astype(np.float32)
+        batch = batch.astype(np.float32, copy=False)
     finite = np.isfinite(batch).reshape(len(batch), -1).all(axis=1)
     if not finite.all():
         row = int(rows[np.argmin(finite)])

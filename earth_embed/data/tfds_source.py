@@ -246,7 +246,7 @@ def _stack_numbers(values: Sequence[np.ndarray], field: str) -> np.ndarray:
     """(B, ...); a scalar is a vector of one."""
     batch = np.stack(values)
     if batch.dtype not in SMALL:
-        batch = batch.astype(np.float32)
+        batch = batch.astype(np.float32, copy=False)
         if not np.isfinite(batch).all():
             raise DataError(f"feature {field!r} holds numbers that are not finite")
     return batch if batch.ndim > 1 else batch[:, None]

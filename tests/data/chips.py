@@ -94,3 +94,9 @@ def shards(folder):
 def marks(folder):
     """What tells whether a file was written again, by name."""
     return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in folder.glob("s2*")}
+
+
+def flip_a_bit(path):
+    contents = bytearray(path.read_bytes())
+    contents[len(contents) // 2] ^= 1
+    path.write_bytes(contents)

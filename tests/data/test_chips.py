@@ -20,6 +20,7 @@ from earth_embed.errors import ConfigError, CoordinateError, DataError, EarthEmb
 from tests.conftest import limited_file_size
 from tests.data.chips import (
     end,
+    flip_a_bit,
     group_is_alive,
     make_chip,
     marks,
@@ -244,12 +245,6 @@ def test_an_interrupted_preparation_ends_at_once_and_quietly(published, tmp_path
         assert "Traceback" not in errors
     finally:
         end(process)
-
-
-def flip_a_bit(path):
-    contents = bytearray(path.read_bytes())
-    contents[len(contents) // 2] ^= 1
-    path.write_bytes(contents)
 
 
 @pytest.mark.parametrize("damage", [flip_a_bit, lambda path: os.truncate(path, 1000), Path.unlink])
