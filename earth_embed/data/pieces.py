@@ -143,9 +143,14 @@ def checksum(file: Path) -> str:
         raise DataError(f"cannot read {file}: {error}") from error
 
 
+def forget(file: Path) -> None:
+    """Removes a file's record: from now on it is unfinished, whoever asks."""
+    _record_path(file).unlink(missing_ok=True)
+
+
 def remove_leftovers(folder: Path) -> None:
     """Removes the temporary files of makers that were killed."""
-    for leftover in folder.glob(".*"):
+    for leftover in folder.glob(".*array_record*"):
         leftover.unlink(missing_ok=True)
 
 

@@ -14,12 +14,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from earth_embed.data.pieces import (
     Examples,
     Piece,
     checksum,
     faults,
+    forget,
     make_piece,
     read_record,
     remove_leftovers,
@@ -78,14 +80,11 @@ def prepare_from_files(
         EarthEmbedError: something cannot be written, or a runner failed.
     """
     work = work or Work()
-    if dataset not in FROM_FILES:
-        raise DataError(
-            f"no data set {dataset!r} that is made from published files; "
-            f"expected {' or '.join(FROM_FILES)}"
-        )
-    final = _final_folder(dataset, data_dir)
+    final = Path(_builder(dataset, data_dir).data_path).absolute()
     unfinished = final.with_name(f"incomplete.{final.name}")
     folder = final if final.exists() else unfinished
+    if folder is final and not (final / PLAN_FILE).exists():
+        raise DataError(f"{final} has no {PLAN_FILE}: it was not made by this command")
     pieces, examples = _plan(dataset, source, folder, work.rows_per_file)
     damage = faults([folder / piece.file for piece in pieces], work.workers, verify)
     for file, what in damage.items():
@@ -94,16 +93,18 @@ def prepare_from_files(
     todo = [piece for piece in pieces if folder / piece.file in damage]
     if todo or folder is unfinished:
         if folder is final:
-            os.rename(final, unfinished)
+            _rename(final, unfinished)
         remove_leftovers(unfinished)
+        for piece in todo:
+            forget(unfinished / piece.file)
         with progress(unfinished, pieces, todo):
             make = functools.partial(make_piece, folder=unfinished, examples=examples)
             if work.runner is None:
                 run_processes(make, todo, work.workers)
             else:
                 run_beam(make, todo, work.runner, work.runner_options)
-        _finish(dataset, data_dir, unfinished, Totals.of(unfinished, pieces))
-        os.rename(unfinished, final)
+        _finish(_builder(dataset, data_dir), unfinished, Totals.of(unfinished, pieces))
+        _rename(unfinished, final)
     return f"prepared {final}: {Totals.of(final, pieces)}"
 
 
@@ -117,12 +118,12 @@ def verify(dataset: str, data_dir: Path | None, workers: int) -> str:
         DataError: the data set is not there or has no checksums, or a file is damaged; the message
             names each, what was expected and what found.
     """
-    builder = import_tfds().builder(dataset, data_dir=data_dir, file_format="array_record")
+    builder = _builder(dataset, data_dir)
     folder = Path(builder.data_path)
     if not has_checksums(builder):
         raise DataError(
-            f"the data set {dataset!r} in {folder} has no checksums: expected "
-            f"{' or '.join(FROM_FILES)}, prepared with --source"
+            f"the data set {dataset!r} is not prepared in {folder}: "
+            f"earth-embed prepare {dataset} --source DIR makes it"
         )
     files = prepared_files(builder)
     if damage := faults(files, workers, contents=True):
@@ -136,9 +137,26 @@ def verify(dataset: str, data_dir: Path | None, workers: int) -> str:
     return f"{folder}: {len(files)} files, {size / 1e6:,.1f} MB, as their checksums say"
 
 
-def _final_folder(dataset: str, data_dir: Path | None) -> Path:
-    builder = import_tfds().builder(dataset, data_dir=data_dir)
-    return Path(builder.data_path).absolute()
+def _builder(dataset: str, data_dir: Path | None) -> Any:
+    """The TFDS builder, whether or not the data set is there."""
+    if dataset not in FROM_FILES:
+        raise DataError(
+            f"no data set {dataset!r} that is made from published files; "
+            f"expected {' or '.join(FROM_FILES)}"
+        )
+    tfds = import_tfds()
+    try:
+        return tfds.builder(dataset, data_dir=data_dir, file_format="array_record")
+    except Exception as error:  # TFDS raises many kinds for metadata that it cannot read
+        place = "TFDS's default folder" if data_dir is None else data_dir
+        raise DataError(f"cannot open the data set {dataset!r} in {place}: {error}") from error
+
+
+def _rename(old: Path, new: Path) -> None:
+    try:
+        os.rename(old, new)
+    except OSError as error:
+        raise EarthEmbedError(f"cannot rename {old} to {new}: {error.strerror}") from error
 
 
 def _plan(
@@ -160,7 +178,10 @@ def _plan(
         except OSError as error:
             raise EarthEmbedError(f"cannot write {folder}: {error}") from error
         write_text(path, json.dumps(plan, indent=1))
-    begun = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        begun = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"cannot read {path}: {error}") from error
     if differ := [f"{k} = {begun.get(k)}, found {v}" for k, v in plan.items() if begun.get(k) != v]:
         raise DataError(
             f"{folder} was begun with other settings: expected {'; '.join(differ)} "
@@ -175,12 +196,14 @@ def _plan(
     return pieces, functools.partial(chips.serialized, source)
 
 
-def _finish(dataset: str, data_dir: Path | None, folder: Path, totals: Totals) -> None:
+def _finish(builder: Any, folder: Path, totals: Totals) -> None:
     """Writes TFDS's metadata."""
     tfds = import_tfds()
     if not totals.examples.total():
-        raise DataError(f"no row of the index has a file that can be used: {totals}")
-    builder = tfds.builder(dataset, data_dir=data_dir, file_format="array_record")
+        raise DataError(
+            f"no row of the index has a file that can be used: {totals} "
+            f"(remove {folder} to start anew)"
+        )
     infos = [
         tfds.core.SplitInfo(
             name=split, shard_lengths=lengths, num_bytes=totals.example_bytes[split]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from earth_embed.data.pieces import Piece
+from earth_embed.data.pieces import Piece, read_record
 from earth_embed.errors import EarthEmbedError, require
 
 Make = Callable[[Piece], None]
@@ -90,17 +90,15 @@ def progress(folder: Path, pieces: Sequence[Piece], todo: Sequence[Piece]) -> It
     Args:
         folder: Where the pieces go.
         pieces: All of them.
-        todo: Those still to be made.
+        todo: Those still to be made; they have no records yet.
     """
     rows = sum(len(piece.rows) for piece in pieces)
     left = {piece.file: len(piece.rows) for piece in todo}
     ended = threading.Event()
-    # A piece that is made anew has a record already: wait until that one is replaced.
-    old = {file: _stamp(folder / file) for file in left}
     with tqdm(total=rows, initial=rows - sum(left.values()), desc="prepare", unit=" rows") as bar:
 
         def look() -> None:
-            for file in [f for f in left if _stamp(folder / f) not in (None, old[f])]:
+            for file in [file for file in left if read_record(folder / file)]:
                 bar.update(left.pop(file))
             bar.set_postfix_str(f"{len(pieces) - len(left)} of {len(pieces)} pieces")
 
@@ -117,13 +115,6 @@ def progress(folder: Path, pieces: Sequence[Piece], todo: Sequence[Piece]) -> It
             ended.set()
             watcher.join()
             look()
-
-
-def _stamp(file: Path) -> int | None:
-    """Tells one writing of a file's record from another; None without a record."""
-    with contextlib.suppress(OSError):
-        return file.with_name(f"{file.name}.json").stat().st_mtime_ns
-    return None
 
 
 def _start_worker() -> None:

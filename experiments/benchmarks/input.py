@@ -39,7 +39,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="few examples, small batches")
     parser.add_argument("--step-ms", type=float, default=200, help="time of the step")
     options = parser.parse_args()
-    rows, batch, many, large = (60, 8, 4_000, 128) if options.quick else (2_400, 256, 10**5, 2_048)
+    rows, batch, many, large = (60, 8, 4_000, 128) if options.quick else (1_280, 256, 10**5, 2_048)
     step = options.step_ms / 1e3 / (20 if options.quick else 1)
     print(
         f"The step takes {1e3 * step:.0f} ms and no processor; this machine has {os.cpu_count()} "
@@ -51,7 +51,7 @@ def main():
         print(f"{note}\n")
         print("| examples | loader | workers | examples/s | MB/s | beside the peer | step waits |")
         print("|---|---|---|---|---|---|---|")
-        rounds = 1 if options.quick else 3
+        rounds = 1 if options.quick else 2
         compare("chips, 256×256×12 uint16", chips, batch, read_chips, step, rounds)
         compare("features, 768 float32", features, large, read_features, step, rounds)
 

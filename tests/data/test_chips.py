@@ -186,8 +186,10 @@ def test_a_data_set_that_is_not_prepared_says_how(tmp_path):
         open_tfds("s2_100k", "chip", "train", tmp_path, 1)
     with pytest.raises(DataError, match=r"'toponyms' that is made from .* files; expected s2_100k"):
         prepare_from_files("toponyms", tmp_path, tmp_path)
-    with pytest.raises(DataError, match="has no checksums"):
-        verify("toponyms/tiny", tmp_path, 1)
+    with pytest.raises(DataError, match=r"not prepared in .*--source DIR"):
+        verify("s2_100k", tmp_path, 1)
+    with pytest.raises(DataError, match=r"'toponyms' that is made from .* files; expected s2_100k"):
+        verify("toponyms", tmp_path, 1)
 
 
 @pytest.mark.parametrize("field", ["workers", "rows_per_file"])
@@ -280,6 +282,29 @@ def test_damage_is_named_and_only_that_file_is_made_anew(
     assert {name for name in expected if expected[name] != again[name]} == written
     main(command)
     assert "as their checksums say" in capsys.readouterr().out
+
+
+def test_damage_once_found_is_not_forgotten(prepared, reference, published):
+    bad = sorted(files_in(prepared).glob("s2*array_record*-of-?????"))[3]
+    flip_a_bit(bad)
+    with limited_file_size(1000), pytest.raises(EarthEmbedError, match="File too large"):
+        prepare_from_files("s2_100k", published, prepared, ALONE, verify=True)
+    prepare_from_files("s2_100k", published, prepared, ALONE)
+    assert shards(prepared) == shards(reference)
+
+
+@pytest.mark.parametrize("file", ["plan.json", "dataset_info.json"])
+def test_unreadable_metadata_is_one_error(prepared, published, file):
+    (files_in(prepared) / file).write_text("{")
+    with pytest.raises(DataError, match=r"cannot (read|open) .*"):
+        prepare_from_files("s2_100k", published, prepared, ALONE)
+
+
+def test_a_folder_of_other_making_is_left_alone(tmp_path, published):
+    files_in(tmp_path).mkdir(parents=True)
+    with pytest.raises(DataError, match=r"has no plan\.json: it was not made by this command"):
+        prepare_from_files("s2_100k", published, tmp_path, ALONE)
+    assert not [*files_in(tmp_path).iterdir()]
 
 
 def test_a_finished_data_set_is_left_alone(prepared, published):
