@@ -38,6 +38,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="few examples, small batches")
     parser.add_argument("--step-ms", type=float, default=200, help="time of the step")
+    parser.add_argument("--rounds", type=int, default=2, help="turns of each")
     options = parser.parse_args()
     rows, batch, many, large = (60, 8, 4_000, 128) if options.quick else (1_280, 256, 10**5, 2_048)
     step = options.step_ms / 1e3 / (20 if options.quick else 1)
@@ -50,8 +51,8 @@ def main():
         features, read_features = make_features(Path(folder), many)
         print(f"{note}\n")
         print("| examples | loader | workers | examples/s | MB/s | beside the peer | step waits |")
-        print("|---|---|---|---|---|---|---|")
-        rounds = 1 if options.quick else 2
+        print("|---|---|---|---|---|---|---|", flush=True)
+        rounds = 1 if options.quick else options.rounds
         compare("chips, 256×256×12 uint16", chips, batch, read_chips, step, rounds)
         compare("features, 768 float32", features, large, read_features, step, rounds)
 
@@ -72,12 +73,16 @@ def compare(name, source, batch, peer, step, rounds):
             sides[loader, workers].append(speed)
             waits[loader, workers].append(share)
     rate = statistics.median(bare)
-    print(f"| {name} | peer: files in order | | {rate:,.0f} | {rate * size / 1e6:,.0f} | 1 | |")
+    print(
+        f"| {name} | peer: files in order | | {rate:,.0f} | {rate * size / 1e6:,.0f} | 1 | |",
+        flush=True,
+    )
     for (loader, workers), speeds in sides.items():
         speed, share = statistics.median(speeds), statistics.median(waits[loader, workers])
         print(
             f"| {name} | {loader} | {workers} | {speed:,.0f} | {speed * size / 1e6:,.0f} | "
-            f"{speed / rate:.2f} | {share:.0%} |"
+            f"{speed / rate:.2f} | {share:.0%} |",
+            flush=True,
         )
 
 
