@@ -1,4 +1,4 @@
-"""The command `earth-embed`: train, evaluate, embed, map, import."""
+"""The command `earth-embed`: train, evaluate, embed, map, import, prepare."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ USAGE = """usage: earth-embed COMMAND ...
   embed RUN TABLE       add embeddings to a table of places
   map RUN               draw the embeddings of the whole Earth
   import satclip FILE   turn published weights (satclip or geoclip) into a run
+  prepare DATASET       make a data set on disk, or check the one that is there
 
 earth-embed COMMAND --help explains a command's options."""
 
@@ -125,6 +126,20 @@ class Import:
     """Directory of the run (default: runs/satclip-lL for L degrees, or runs/geoclip)."""
 
 
+@dataclass(frozen=True)
+class Prepare:
+    """Makes a data set on disk; started again, it goes on where it stopped."""
+
+    dataset: Annotated[str, tyro.conf.Positional]
+    """The data set: s2_100k, or any that TFDS knows."""
+    source: Path | None = None
+    """Folder of the published files that s2_100k is made from."""
+    data_dir: Path | None = None
+    """Directory of TFDS data sets (default: TFDS_DATA_DIR, else TFDS's own)."""
+    verify: bool = False
+    """Read all finished files and compare their checksums, not their sizes alone."""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command; a user's mistake ends in one message and status 2, without a traceback."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -134,6 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "embed": _embed,
         "map": _map,
         "import": _import,
+        "prepare": _prepare,
     }
     name = arguments[0] if arguments else "--help"
     if name in ("--help", "-h"):
@@ -303,6 +319,32 @@ def _import(arguments: list[str]) -> None:
     published, run_dir = import_weights(options.published, options.file, options.run_dir)
     print(f"imported {published.summary}: {published.parameters:,} parameters")
     print(f"wrote {run_dir}; next: earth-embed evaluate {run_dir}")
+
+
+def _prepare(arguments: list[str]) -> None:
+    from earth_embed.data.preparation import Work, prepare_from_files, verify
+    from earth_embed.data.tfds_source import prepare
+
+    parser = dataclasses.make_dataclass(
+        "Preparation",
+        [
+            ("command", Annotated[Prepare, _TOP_LEVEL]),
+            ("work", Annotated[Work, _TOP_LEVEL], field(default_factory=Work)),
+        ],
+        frozen=True,
+    )
+    parsed: Any = _parse(parser, arguments, "earth-embed prepare")
+    options, work = parsed.command, parsed.work
+    if options.source is not None:
+        print(
+            prepare_from_files(
+                options.dataset, options.source, options.data_dir, work, options.verify
+            )
+        )
+    elif options.verify:
+        print(verify(options.dataset, options.data_dir, work.workers))
+    else:
+        print(f"prepared {prepare(options.dataset, options.data_dir).data_path}")
 
 
 def _encoder(options: Embed | Map) -> LocationEncoder:

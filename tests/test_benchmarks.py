@@ -10,7 +10,14 @@ BENCHMARKS = Path(__file__).parents[1] / "experiments" / "benchmarks"
 
 
 @pytest.mark.parametrize(
-    ("name", "rows"), [("encoders", 2), ("contrastive_memory", 11), ("conv_in_cond", 2)]
+    ("name", "rows"),
+    [
+        ("encoders", 2),
+        ("contrastive_memory", 11),
+        ("conv_in_cond", 2),
+        ("input", 14),
+        ("storage", 5),
+    ],
 )
 def test_prints_its_table(name, rows):
     command = [sys.executable, BENCHMARKS / f"{name}.py", "--quick"]

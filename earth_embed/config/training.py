@@ -45,12 +45,16 @@ class Input:
     """Read each data set into memory once; otherwise read records at random from disk."""
     prefetch: int = 2
     """Batches prepared ahead of the step."""
+    workers: int = 2
+    """Batches of a modality that are read at the same time. More help where reading is the slower
+    side; each holds a batch in memory."""
 
     def __post_init__(self) -> None:
         """Checks the fields."""
         faults = Faults("input", self)
         faults.one_of("loader", self.loader, ("tf.data", "python"))
         faults.at_least("prefetch", self.prefetch, 1)
+        faults.at_least("workers", self.workers, 1)
         faults.raise_if_any()
 
 

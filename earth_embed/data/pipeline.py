@@ -101,7 +101,7 @@ class Batches:
             return source.gather(indices(batch))
 
         stream = tf_data_stream if self._settings.loader == "tf.data" else thread_stream
-        return stream(read, first.batch, self._settings.prefetch)
+        return stream(read, first.batch, self._settings.prefetch, self._settings.workers)
 
 
 def _first(indices: np.ndarray, shown: int = 5) -> str:
@@ -109,24 +109,24 @@ def _first(indices: np.ndarray, shown: int = 5) -> str:
     return ", ".join([*map(str, indices[:shown]), *(["…"] if len(indices) > shown else [])])
 
 
-def thread_stream(read: Read, first: int, prefetch: int) -> Iterator[Examples]:
-    """Batches first, first + 1, …, read ahead by one thread."""
-    with ThreadPoolExecutor(1, thread_name_prefix="earth_embed_input") as pool:
-        ahead = deque(pool.submit(read, first + i) for i in range(prefetch))
-        for batch in itertools.count(first + prefetch):
+def thread_stream(read: Read, first: int, prefetch: int, workers: int) -> Iterator[Examples]:
+    """Batches first, first + 1, …, read ahead by threads."""
+    with ThreadPoolExecutor(workers, thread_name_prefix="earth_embed_input") as pool:
+        ahead = deque(pool.submit(read, first + i) for i in range(prefetch + workers - 1))
+        for batch in itertools.count(first + prefetch + workers - 1):
             ahead.append(pool.submit(read, batch))
             yield ahead.popleft().result()
 
 
-def tf_data_stream(read: Read, first: int, prefetch: int) -> Iterator[Examples]:
+def tf_data_stream(read: Read, first: int, prefetch: int, workers: int) -> Iterator[Examples]:
     """Batches first, first + 1, …, read ahead by tf.data."""
     try:
         import tensorflow as tf
     except ImportError as error:
         raise require("tensorflow", "data", 'input.loader = "tf.data"') from error
     tf.config.set_visible_devices([], "GPU")  # the accelerator is JAX's
-    example = read(first)
-    names = sorted(example)
+    start = read(first)  # what the graph below must know of a batch
+    kinds = {name: (value.shape, value.dtype) for name, value in sorted(start.items())}
     failures: dict[int, Exception] = {}
 
     def arrays(batch: np.int64) -> list[np.ndarray]:
@@ -134,18 +134,24 @@ def tf_data_stream(read: Read, first: int, prefetch: int) -> Iterator[Examples]:
             examples = read(int(batch))
         except Exception as error:  # TensorFlow would turn it into its own, with a page of text
             failures[int(batch)] = error
-            examples = example
-        return [examples[name] for name in names]
+            return [np.zeros(*kind) for kind in kinds.values()]
+        return [examples[name] for name in kinds]
 
     def load(batch: tf.Tensor) -> dict[str, tf.Tensor]:
-        values = tf.numpy_function(arrays, [batch], [example[name].dtype for name in names])
-        for name, value in zip(names, values, strict=True):
-            value.set_shape(example[name].shape)
-        return dict(zip(names, values, strict=True))
+        values = tf.numpy_function(arrays, [batch], [dtype for _, dtype in kinds.values()])
+        for value, (shape, _) in zip(values, kinds.values(), strict=True):
+            value.set_shape(shape)
+        return dict(zip(kinds, values, strict=True))
 
-    dataset = tf.data.Dataset.range(first, np.iinfo(np.int64).max)
-    dataset = dataset.map(load, num_parallel_calls=2, deterministic=True).prefetch(prefetch)
-    for batch, examples in enumerate(dataset.as_numpy_iterator(), first):
+    dataset = tf.data.Dataset.range(first + 1, np.iinfo(np.int64).max)
+    dataset = dataset.map(load, num_parallel_calls=workers, deterministic=True).prefetch(prefetch)
+    options = tf.data.Options()
+    # By default as many threads as cores read; waiting for a disk takes a thread, but no core.
+    options.threading.private_threadpool_size = workers + 1
+    ahead = dataset.with_options(options).as_numpy_iterator()
+    yield start
+    del start  # a batch of chips is hundreds of megabytes
+    for batch, examples in enumerate(ahead, first + 1):
         if batch in failures:
             raise failures[batch]
         yield examples

@@ -14,6 +14,10 @@ Examples = dict[str, np.ndarray]
 """{"sample": (B, ...), "lonlat": (B, 2) float32 degrees}"""
 
 
+SMALL = (np.uint8, np.uint16)
+"""Sample types that reach the device as they are stored; all others become float32."""
+
+
 class Source(Protocol):
     """One modality's examples, readable in any order."""
 

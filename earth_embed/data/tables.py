@@ -16,7 +16,7 @@ from earth_embed.coordinates import block_of
 from earth_embed.data.geotable import is_text, read_geotable
 from earth_embed.data.imagefiles import IMAGE_SUFFIXES, ImageFiles
 from earth_embed.data.order import mix64
-from earth_embed.data.sources import Examples, Source, encode_text
+from earth_embed.data.sources import SMALL, Examples, Source, encode_text
 from earth_embed.errors import DataError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def open_table(path: str | Path, field: str, split: str, text_bytes: int) -> Sou
 
     Returns:
         A source of uint8 images (B, H, W, C), uint8 text (B, text_bytes), or numbers (B, ...):
-        uint8 or float32. Image and .npy files are read when they are gathered.
+        uint8, uint16 or float32. Image and .npy files are read when they are gathered.
 
     Raises:
         DataError: the table, the field or a sample is missing or unreadable.
@@ -166,8 +166,8 @@ def _features(path: Path, file: Path, count: int) -> Reader:
         samples = np.load(file, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path}: cannot read {file}: {error}") from error
-    if samples.dtype != np.uint8 and samples.dtype.kind != "f":
-        raise DataError(f"{path}: {file} holds {samples.dtype}; expected uint8 or floats")
+    if samples.dtype not in SMALL and samples.dtype.kind != "f":
+        raise DataError(f"{path}: {file} holds {samples.dtype}; expected uint8, uint16 or floats")
     if samples.ndim < 2 or len(samples) != count:
         raise DataError(
             f"{path}: {file} has shape {samples.shape}; expected ({count}, ...), one sample for "
@@ -176,7 +176,7 @@ def _features(path: Path, file: Path, count: int) -> Reader:
 
     def read(rows: np.ndarray) -> np.ndarray:
         batch = np.asarray(samples[rows])
-        return batch if batch.dtype == np.uint8 else _float32(batch, rows, f"{path}: {file}")
+        return batch if batch.dtype in SMALL else _float32(batch, rows, f"{path}: {file}")
 
     return read
 
@@ -184,7 +184,7 @@ def _features(path: Path, file: Path, count: int) -> Reader:
 def _float32(batch: np.ndarray, rows: np.ndarray, where: str) -> np.ndarray:
     """(B, ...) as float32, refused where a number is missing or too large."""
     with np.errstate(over="ignore"):
-        batch = batch.astype(np.float32)
+        batch = batch.astype(np.float32, copy=False)
     finite = np.isfinite(batch).reshape(len(batch), -1).all(axis=1)
     if not finite.all():
         row = int(rows[np.argmin(finite)])

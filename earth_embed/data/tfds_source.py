@@ -9,12 +9,14 @@ import io
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from earth_embed.coordinates import check_lonlat
-from earth_embed.data.sources import Examples, Source, encode_text
+from earth_embed.data.pieces import faults
+from earth_embed.data.sources import SMALL, Examples, Source, encode_text
 from earth_embed.errors import DataError, require
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ OURS = ("blue_marble", "toponyms", "linke_turbidity", "land_labels")
 """The data sets of this package: made from other packages' files, without a download."""
 
 COORDINATES = ("lon", "lat")
+
+PLAN_FILE = "plan.json"
+"""Lies in the folder of a data set that was made in pieces, whose files have checksums."""
 
 
 def prepare(dataset: str, data_dir: str | os.PathLike[str] | None) -> tfds.core.DatasetBuilder:
@@ -38,15 +43,18 @@ def prepare(dataset: str, data_dir: str | os.PathLike[str] | None) -> tfds.core.
         The TFDS builder of the prepared data set.
 
     Raises:
-        DataError: there is no such data set, or it cannot be fetched or written.
+        DataError: there is no such data set, it cannot be fetched or written, or a file has not
+            the size that was recorded when it was made.
         EarthEmbedError: a package that it needs is missing.
     """
-    tfds = _import_tfds()
+    tfds = import_tfds()
     from google.protobuf.json_format import ParseError  # type: ignore[import-untyped]
 
     try:
         builder = tfds.builder(dataset, data_dir=data_dir, file_format="array_record")
         builder.download_and_prepare(file_format="array_record")
+    except DataError:
+        raise
     except ImportError as error:
         # TFDS raises some of them anew, without the name.
         missing = error.name or getattr(error.__cause__, "name", None) or str(error)
@@ -59,7 +67,23 @@ def prepare(dataset: str, data_dir: str | os.PathLike[str] | None) -> tfds.core.
             f"no data set {dataset!r}: expected one of {', '.join(OURS)} (or name/tiny), or "
             f"another that TFDS knows: {str(error).strip().splitlines()[0]}"
         ) from error
+    if damage := faults(prepared_files(builder), threads=8) if has_checksums(builder) else None:
+        raise DataError(
+            f"{next(iter(damage.values()))} (earth-embed prepare {dataset} --source DIR makes "
+            "only damaged files anew)"
+        )
     return builder
+
+
+def has_checksums(builder: tfds.core.DatasetBuilder) -> bool:
+    """Whether a data set was made in pieces: see `preparation`."""
+    return (Path(builder.data_path) / PLAN_FILE).is_file()
+
+
+def prepared_files(builder: tfds.core.DatasetBuilder) -> list[Path]:
+    """The files that hold the examples of a prepared data set."""
+    splits = builder.info.splits.values()
+    return [Path(path) for split in splits for path in split.filepaths]
 
 
 def open_tfds(
@@ -79,8 +103,9 @@ def open_tfds(
         text_bytes: UTF-8 bytes kept of a text.
 
     Returns:
-        A source of uint8 images (B, H, W, C), uint8 text (B, text_bytes) or float32 numbers
-        (B, ...), decoded as they are gathered.
+        A source of uint8 images (B, H, W, C), uint8 text (B, text_bytes) or numbers (B, ...),
+        decoded as they are gathered. Numbers are float32, but for uint8 and uint16, which stay as
+        they are: the device standardises them, after a transfer of a quarter or half the bytes.
 
     Raises:
         DataError: no such data set, feature or split, an empty split, a feature of another kind,
@@ -114,6 +139,10 @@ def read_columns(
     }
 
 
+# Examples decoded at a time: a batch of chips exists once, not three times, and the memory of one
+# group serves the next. To touch memory for the first time takes longer than to decode into it.
+_GROUP_BYTES = 12 << 20
+
 Decoder = Callable[[Sequence[Any]], np.ndarray]
 """B stored values → (B, ...)."""
 
@@ -137,17 +166,23 @@ class TfdsSource:
 
     def gather(self, indices: np.ndarray) -> Examples:
         """Reads examples by index."""
-        examples = _read(self.records, indices.tolist())
-        lon, lat = ([example[name] for example in examples] for name in COORDINATES)
-        return {
-            "sample": self.decode([example[self.field] for example in examples]),
-            "lonlat": check_lonlat(lon, lat).astype(np.float32),
-        }
+        start, size = 0, 1
+        while start < len(indices):
+            group = slice(start, start + size)
+            examples = _read(self.records, indices[group].tolist())
+            lon, lat = ([example[name] for example in examples] for name in COORDINATES)
+            decoded = self.decode([example[self.field] for example in examples])
+            if start == 0:
+                sample = np.empty((len(indices), *decoded.shape[1:]), decoded.dtype)
+                lonlat = np.empty((len(indices), 2), np.float32)
+            sample[group], lonlat[group] = decoded, check_lonlat(lon, lat)
+            start, size = group.stop, max(1, _GROUP_BYTES // decoded[0].nbytes)
+        return {"sample": sample, "lonlat": lonlat}
 
 
 def _open_records(builder: Any, fields: Sequence[str], split: str) -> Any:
     """Random access to a split that has the coordinates and these fields; images stay encoded."""
-    tfds = _import_tfds()
+    tfds = import_tfds()
     features = builder.info.features
     missing = [name for name in (*COORDINATES, *fields) if name not in features]
     if missing:
@@ -183,7 +218,7 @@ def _read(records: Any, indices: Sequence[int]) -> list[dict[str, Any]]:
 
 def _decoder(builder: Any, field: str, text_bytes: int) -> Decoder:
     """Chooses how a feature is decoded."""
-    tfds = _import_tfds()
+    tfds = import_tfds()
     feature = builder.info.features[field]
     if isinstance(feature, tfds.features.Text):
         return lambda texts: encode_text([text.decode() for text in texts], text_bytes)
@@ -218,20 +253,23 @@ def _decode_images(encoded: Sequence[bytes], shape: tuple[int, ...], field: str)
 
 
 def _stack_numbers(values: Sequence[np.ndarray], field: str) -> np.ndarray:
-    """(B, ...) float32; a scalar is a vector of one."""
-    batch = np.stack(values).astype(np.float32)
-    if not np.isfinite(batch).all():
-        raise DataError(f"feature {field!r} holds numbers that are not finite")
+    """(B, ...); a scalar is a vector of one."""
+    batch = np.stack(values)
+    if batch.dtype not in SMALL:
+        batch = batch.astype(np.float32, copy=False)
+        if not np.isfinite(batch).all():
+            raise DataError(f"feature {field!r} holds numbers that are not finite")
     return batch if batch.ndim > 1 else batch[:, None]
 
 
-def _import_tfds() -> Any:
+def import_tfds() -> Any:
     """TensorFlow Datasets, with the data sets of this package registered."""
     try:
         import tensorflow_datasets as tfds
 
         from earth_embed.data.datasets import (  # noqa: F401
             blue_marble,
+            chips,
             land_labels,
             linke_turbidity,
             toponyms,

@@ -17,8 +17,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-BENCHMARKS = ("harmonics", "training_step", "encoders", "contrastive_memory", "conv_in_cond")
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "torch", "sympy")
+BENCHMARKS = (
+    "harmonics",
+    "training_step",
+    "encoders",
+    "contrastive_memory",
+    "input",
+    "storage",
+    "conv_in_cond",
+)
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "torch", "sympy", "tensorflow")
 
 
 def main():

@@ -1,4 +1,5 @@
 import itertools
+import threading
 
 import numpy as np
 import pytest
@@ -48,6 +49,31 @@ def test_a_stream_starts_anywhere_and_modalities_alternate(loader):
     whole, tail = read(schedule), read(schedule[3:])
     for got, expected in zip(tail, whole[3:], strict=True):
         np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+@pytest.mark.parametrize("workers", [1, 3])
+def test_workers_read_so_many_batches_at_the_same_time(loader, workers):
+    together = threading.Barrier(workers)
+    first = threading.Semaphore(0)  # tf.data's stream reads its first batch alone
+
+    class Meeting(ArraySource):
+        def gather(self, indices):
+            if loader == "python" or not first.acquire(blocking=False):
+                together.wait(timeout=60)
+            return super().gather(indices)
+
+    plain = make_source("series", 40, 0)
+    source = Meeting(plain.samples, plain.lonlat)
+    if loader == "tf.data":
+        first.release()
+    settings = Input(loader=loader, workers=workers)
+    batches = Batches({"a": source}, settings, seed=5)
+    for step in range(9):
+        got = batches.read({"a": Draw(step, 16)})["a"]["sample"]
+        index = batch_indices(40, 16, 5 ^ hash_string("a"), step)
+        np.testing.assert_array_equal(got, plain.samples[index])
+    together.abort()  # what is read ahead need not wait for more
 
 
 def test_processes_read_slices_of_one_batch():

@@ -75,7 +75,7 @@ def test_longitudes_to_360_are_wrapped(tmp_path, places):
     np.testing.assert_allclose(read_all(path, "x")["lonlat"], places, rtol=1e-6, atol=1e-5)
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "float64"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "float32", "float64"])
 def test_features_from_an_array_file(tmp_path, places, rng, dtype):
     features = (rng.random((COUNT, 3, 2)) * 200).astype(dtype)
     np.save(tmp_path / "features.npy", features)
@@ -83,7 +83,7 @@ def test_features_from_an_array_file(tmp_path, places, rng, dtype):
     source = open_table(path, "features.npy", "all", 16)
     indices = np.array([7, 0, 199, 7])
     sample = source.gather(indices)["sample"]
-    assert sample.dtype == (np.uint8 if dtype == "uint8" else np.float32)
+    assert sample.dtype == (dtype if dtype in ("uint8", "uint16") else np.float32)
     np.testing.assert_array_equal(sample, features[indices].astype(sample.dtype))
     assert type(sample) is np.ndarray
 
@@ -197,7 +197,7 @@ def test_faults_of_coordinates_are_named(tmp_path, content, message):
     [
         (np.zeros((COUNT + 1, 2)), r"shape \(201, 2\); expected \(200, \.\.\.\)"),
         (np.zeros(COUNT), r"shape \(200,\)"),
-        (np.zeros((COUNT, 2), complex), "holds complex128; expected uint8 or floats"),
+        (np.zeros((COUNT, 2), complex), "holds complex128; expected uint8, uint16 or floats"),
         (np.full((COUNT, 2), None), "cannot read .*Python objects"),
         (np.where(np.arange(COUNT) == 7, np.nan, 0)[:, None], "not a finite float32 in row 7"),
     ],

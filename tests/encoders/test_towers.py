@@ -1,3 +1,4 @@
+import dataclasses
 from functools import partial
 
 import flax.linen as nn
@@ -46,6 +47,20 @@ def test_bfloat16_compute_keeps_float32_parameters_and_outputs(make_experiment, 
         assert rounded.dtype == jnp.float32
         assert not np.array_equal(exact, rounded)
         np.testing.assert_allclose(exact, rounded, atol=0.1 * float(np.abs(exact).max()))
+
+
+def test_unsigned_samples_are_standardised_like_the_numbers_they_are(make_experiment, rng):
+    chips = rng.integers(0, 10_000, (3, 16, 16, 12)).astype(np.uint16)
+    by_hand = (chips.astype(np.float32) - 1500) / 2500
+
+    def towers(mean, std):
+        modality = Modality("chip", "memory", "chip", "image", width=8, depth=1, mean=mean, std=std)
+        return Towers(dataclasses.replace(make_experiment("pair"), modalities=(modality,)))
+
+    params = jax.jit(partial(towers(1500.0, 2500.0).init, {"chip": chips}))()
+    on_device = towers(1500.0, 2500.0).encode_sample(params, "chip", jnp.asarray(chips))
+    expected = towers(0.0, 1.0).encode_sample(params, "chip", jnp.asarray(by_hand))
+    np.testing.assert_allclose(on_device, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_text_padding_changes_nothing(rng):

@@ -1,0 +1,130 @@
+"""Runs the pieces of a preparation: here, in processes, or on any runner of Apache Beam."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from tqdm import tqdm
+
+from earth_embed.data.pieces import Piece, read_record
+from earth_embed.errors import EarthEmbedError, require
+
+Make = Callable[[Piece], None]
+"""Makes one piece. It is sent to other processes, so it must be picklable."""
+
+
+def run_processes(make: Make, pieces: Sequence[Piece], workers: int) -> None:
+    """Makes pieces in several processes of this machine.
+
+    Args:
+        make: Makes one piece.
+        pieces: The pieces.
+        workers: Processes; with 1, this one alone.
+
+    Raises:
+        EarthEmbedError: a piece cannot be made, or a process was killed.
+    """
+    if workers == 1:
+        for piece in pieces:
+            make(piece)
+        return
+    before = set(multiprocessing.active_children())
+    # Not forked: JAX and TensorFlow may run threads in this process.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
+        try:
+            for done in as_completed([pool.submit(make, piece) for piece in pieces]):
+                done.result()
+        except BaseException as error:
+            # An interrupted user should not wait for the pieces that are under way.
+            pool.shutdown(wait=False, cancel_futures=True)
+            for worker in set(multiprocessing.active_children()) - before:
+                worker.terminate()
+            if isinstance(error, BrokenProcessPool):
+                raise EarthEmbedError(
+                    "a worker process was killed, perhaps for want of memory; the pieces that are "
+                    "done are kept: start again, with fewer workers if need be"
+                ) from error
+            raise
+
+
+def run_beam(make: Make, pieces: Sequence[Piece], runner: str, options: Sequence[str] = ()) -> None:
+    """Makes pieces on a runner of Apache Beam; its workers must see the same folders.
+
+    Args:
+        make: Makes one piece.
+        pieces: The pieces.
+        runner: Name of the runner, such as "DirectRunner" or "DataflowRunner".
+        options: Further options of the runner, as "name=value".
+
+    Raises:
+        EarthEmbedError: Beam is not installed, or the pipeline failed.
+    """
+    try:
+        import apache_beam as beam
+        from apache_beam.options.pipeline_options import PipelineOptions
+    except ImportError as error:
+        raise require("apache-beam", "beam", f"the runner {runner!r}") from error
+    try:
+        flags = PipelineOptions([f"--{option}" for option in options], runner=runner)
+        with beam.Pipeline(options=flags) as pipeline:
+            # Each piece may go to a worker of its own: without the reshuffle they stay together.
+            _ = pipeline | beam.Create(list(pieces)) | beam.Reshuffle() | beam.Map(make)
+    except Exception as error:  # each runner raises its own
+        message = (str(error).strip() or repr(error)).splitlines()[-1]
+        raise EarthEmbedError(f"the Beam runner {runner!r} failed: {message}") from error
+
+
+@contextlib.contextmanager
+def progress(folder: Path, pieces: Sequence[Piece], todo: Sequence[Piece]) -> Iterator[None]:
+    """Shows how far preparation is, by the records in the folder: it serves every runner.
+
+    Args:
+        folder: Where the pieces go.
+        pieces: All of them.
+        todo: Those still to be made; they have no records yet.
+    """
+    rows = sum(len(piece.rows) for piece in pieces)
+    left = {piece.file: len(piece.rows) for piece in todo}
+    ended = threading.Event()
+    with tqdm(total=rows, initial=rows - sum(left.values()), desc="prepare", unit=" rows") as bar:
+
+        def look() -> None:
+            for file in [file for file in left if read_record(folder / file)]:
+                bar.update(left.pop(file))
+            bar.set_postfix_str(f"{len(pieces) - len(left)} of {len(pieces)} pieces")
+
+        def watch() -> None:
+            while not ended.wait(1):
+                look()
+
+        look()
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            watcher.join()
+            look()
+
+
+def _start_worker() -> None:
+    """Leaves Ctrl-C to the parent, and ends with it however it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
