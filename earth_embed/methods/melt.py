@@ -8,6 +8,7 @@ encoder is all that ties them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import jax
@@ -36,10 +37,13 @@ class MeltMethod:
         whole = experiment.batch_size == "all"
         self.sizes = sizes_alone(experiment, counts, mesh) if whole else quotas(experiment)
         self._compare = build_loss(experiment.loss, settings.direction, experiment.memory, mesh)
-        # Each device's share of each modality, and which modality each row is of, (B,).
-        self._devices = mesh.size
-        self._shares = [size // mesh.size for size in self.sizes.values()]
-        self._groups = np.tile(np.repeat(np.arange(len(self.sizes)), self._shares), mesh.size)
+        # The joint batch is blocks that hold each modality's share of one block, as small as can
+        # be: however many devices share it, their rows are whole blocks, and stay where they are.
+        # (All rows in the order of the modalities would have to travel between devices.)
+        self._blocks = math.gcd(*self.sizes.values())
+        self._shares = [size // self._blocks for size in self.sizes.values()]
+        # Which modality each row is of, (B,).
+        self._groups = np.tile(np.repeat(np.arange(len(self.sizes)), self._shares), self._blocks)
         self._trained = towers.trained(towers.names)
 
     def draws(self, step: int) -> dict[str, Draw]:
@@ -77,16 +81,13 @@ class MeltMethod:
         return losses.mean(), {"retrieval@1": retrieval, "logit_scale": scales}
 
     def _join(self, parts: list[jax.Array]) -> jax.Array:
-        """(B_m, …) of each modality → (B, …): each device's rows, modality after modality.
-
-        The rows stay where they are; all rows in the order of the modalities would have to travel.
-        """
-        split = [part.reshape(self._devices, -1, *part.shape[1:]) for part in parts]
+        """(B_m, …) of each modality → (B, …), block after block."""
+        split = [part.reshape(self._blocks, -1, *part.shape[1:]) for part in parts]
         return jnp.concatenate(split, axis=1).reshape(-1, *parts[0].shape[1:])
 
     def _by_modality(self, values: jax.Array) -> jax.Array:
         """The mean of (B,) values over each modality's rows: (M,)."""
-        split = values.reshape(self._devices, -1)
+        split = values.reshape(self._blocks, -1)
         parts = jnp.split(split, np.cumsum(self._shares)[:-1], axis=1)
         return jnp.stack([part.mean() for part in parts])
 
