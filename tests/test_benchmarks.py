@@ -17,6 +17,8 @@ BENCHMARKS = Path(__file__).parents[1] / "experiments" / "benchmarks"
         ("conv_in_cond", 2),
         ("input", 14),
         ("storage", 5),
+        ("scaling", 2),
+        ("reproducibility", 3),
     ],
 )
 def test_prints_its_table(name, rows):

@@ -13,8 +13,9 @@ from typing import Any, cast
 from earth_embed.config.experiment import Experiment
 from earth_embed.errors import ConfigError
 
-_FREE = ("mesh.", "input.")
-"""Settings that a resumed run may change: they decide how fast, not what."""
+_FREE = ("mesh.", "input.", "optimizer.not_finite")
+"""Settings that a resumed run may change: they decide how fast it goes, or what a fault ends, and
+no number that was computed before."""
 
 
 def load_experiment(path: str | Path) -> Experiment:

@@ -34,7 +34,7 @@ T = TypeVar("T")
 def check_run(run_dir: Path, experiment: Experiment) -> None:
     """Checks that a directory is new or empty, or holds a run of the same experiment.
 
-    `optimizer.not_finite` alone may differ.
+    Settings may differ that decide how fast it goes, or what happens on a fault.
 
     Raises:
         RunError: it holds something else, or a run with other settings (all of them are named), or
@@ -57,13 +57,7 @@ def check_run(run_dir: Path, experiment: Experiment) -> None:
             f"{run_dir} holds weights imported from {origin['file']}, which cannot be trained "
             "further: expected another --run-dir"
         )
-    # What to do about a fault changes no number that was computed before it.
-    may_change = "optimizer.not_finite: "
-    changed = [
-        line
-        for line in differences(read_experiment(run_dir), experiment)
-        if not line.startswith(may_change)
-    ]
+    changed = differences(read_experiment(run_dir), experiment)
     if changed:
         raise RunError(
             f"{run_dir} holds a run with other settings; take another --run-dir, or the same "

@@ -24,6 +24,8 @@ BENCHMARKS = (
     "contrastive_memory",
     "input",
     "storage",
+    "scaling",
+    "reproducibility",
     "conv_in_cond",
 )
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "torch", "sympy", "tensorflow")
