@@ -46,6 +46,21 @@ def atomic_output(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Waits until no other process holds the folder, and holds it; a lock ends with its process.
+
+    Raises:
+        OSError: the folder cannot be made or written.
+    """
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a whole text file or nothing; raises as `atomic_output`."""
     with atomic_output(path) as temporary:

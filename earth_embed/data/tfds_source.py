@@ -18,6 +18,7 @@ from earth_embed.coordinates import check_lonlat
 from earth_embed.data.pieces import faults
 from earth_embed.data.sources import SMALL, Examples, Source, encode_text
 from earth_embed.errors import DataError, require
+from earth_embed.files import one_at_a_time
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -52,7 +53,11 @@ def prepare(dataset: str, data_dir: str | os.PathLike[str] | None) -> tfds.core.
 
     try:
         builder = tfds.builder(dataset, data_dir=data_dir, file_format="array_record")
-        builder.download_and_prepare(file_format="array_record")
+        if not Path(builder.data_path).exists():
+            # The processes of a run on one host ask for it all at once; the first one makes it.
+            with one_at_a_time(Path(builder.data_path).parent):
+                builder = tfds.builder(dataset, data_dir=data_dir, file_format="array_record")
+                builder.download_and_prepare(file_format="array_record")
     except DataError:
         raise
     except ImportError as error:

@@ -369,6 +369,23 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
         prepare("linke_turbidity/tiny", tmp_path)
 
 
+def test_processes_that_prepare_at_once_do_not_meet(tmp_path):
+    code = f"""
+import sys
+from earth_embed.data.tfds_source import open_tfds
+print(len(open_tfds("linke_turbidity/tiny", "series", "train", {str(tmp_path)!r}, 8)))
+"""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(3)
+    ]
+    ended = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], ended
+    assert len({out.split()[-1] for out, _ in ended}) == 1  # the one that made it says so too
+
+
 def test_reading_leaves_tensorflow_unloaded(tiny):
     code = f"""
 import sys
