@@ -1,7 +1,7 @@
 """Every benchmark, one after another, into one file.
 
     pip install -e ".[benchmark]"
-    python experiments/benchmarks/all.py           # RESULTS.md beside this file; half an hour
+    python experiments/benchmarks/all.py           # RESULTS.md beside this file; about 40 minutes
     python experiments/benchmarks/all.py --quick --output /tmp/quick.md
 
 Each runs as a process of its own. Let nothing else run on the machine.
