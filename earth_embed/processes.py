@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from earth_embed import errors
 from earth_embed.errors import (
@@ -137,8 +138,6 @@ def check_same(what: str, text: str) -> None:
     """
     if not several():
         return
-    from jax.experimental import multihost_utils
-
     differs = from_main(lambda: text) != text
     flags = multihost_utils.process_allgather(np.asarray(differs))
     if flags.any():
@@ -150,8 +149,6 @@ def in_any(fault: str | None) -> str | None:
     """This process's fault, or word of another's; None where no process has one."""
     if not several():
         return fault
-    from jax.experimental import multihost_utils
-
     flags = multihost_utils.process_allgather(np.asarray(fault is not None))
     if fault is None and flags.any():
         return f"fails in process {np.flatnonzero(flags)[0]}"
@@ -171,9 +168,7 @@ class Stop:
         """Whether to stop after this step; all processes are told the same step to stop at."""
         if not several():
             return self.signal is not None
-        from jax.experimental import multihost_utils
-
-        # The runtime has its own handler of SIGTERM, and spreads the word. Costs 20 µs.
+        # The runtime has its own handler of SIGTERM, and spreads the word.
         stop = multihost_utils.reached_preemption_sync_point(step)
         if stop and self.signal is None:
             self.signal = signal.SIGTERM
@@ -258,8 +253,6 @@ def _number(variable: str) -> int | None:
 
 def _broadcast(message: bytes) -> bytes:
     """Process 0's bytes, in every process."""
-    from jax.experimental import multihost_utils
-
     size = int(multihost_utils.broadcast_one_to_all(np.int32(len(message))))
     padded = np.frombuffer(message[:size].ljust(size, b"\0"), np.uint8)
     return np.asarray(multihost_utils.broadcast_one_to_all(padded)).tobytes()
