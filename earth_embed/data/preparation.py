@@ -28,7 +28,7 @@ from earth_embed.data.runners import progress, run_beam, run_processes
 from earth_embed.data.tfds_source import PLAN_FILE, has_checksums, import_tfds, prepared_files
 from earth_embed.data.totals import Totals
 from earth_embed.errors import ConfigError, DataError, EarthEmbedError
-from earth_embed.files import write_text
+from earth_embed.files import one_at_a_time, write_text
 
 FROM_FILES = ("s2_100k",)
 """The data sets that are made from published files."""
@@ -63,6 +63,8 @@ def prepare_from_files(
 ) -> str:
     """Makes what is not there yet or is damaged; nothing else is touched.
 
+    A second preparation of the same data set waits for the first one.
+
     Args:
         dataset: One of FROM_FILES.
         source: The folder of the published files.
@@ -78,8 +80,17 @@ def prepare_from_files(
         CoordinateError: a coordinate of the index is missing or out of range.
         EarthEmbedError: something cannot be written, or a runner failed.
     """
-    work = work or Work()
     final = Path(_builder(dataset, data_dir).data_path).absolute()
+    try:
+        with one_at_a_time(final.parent):
+            return _prepare(dataset, source, data_dir, final, work or Work(), verify)
+    except OSError as error:
+        raise EarthEmbedError(f"cannot write {final.parent}: {error.strerror}") from error
+
+
+def _prepare(
+    dataset: str, source: Path, data_dir: Path | None, final: Path, work: Work, verify: bool
+) -> str:
     unfinished = final.with_name(f"incomplete.{final.name}")
     folder = final if final.exists() else unfinished
     if folder is final and not (final / PLAN_FILE).exists():

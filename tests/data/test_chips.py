@@ -207,6 +207,11 @@ def wait_for(condition, process, seconds=120):
         time.sleep(0.002)
 
 
+def hidden(folder):
+    """Leftovers, and the lock that lets one preparation at a time into a folder."""
+    return {path.name for path in folder.rglob(".*")}
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_killed_preparation_goes_on_where_it_was(published, reference, tmp_path, workers):
     arguments = ("--source", published, "--data-dir", tmp_path)
@@ -233,7 +238,21 @@ def test_a_killed_preparation_goes_on_where_it_was(published, reference, tmp_pat
     assert shards(tmp_path) == shards(reference)
     after = marks(files_in(tmp_path))
     assert {file: after[file] for file in finished} == {file: before[file] for file in finished}
-    assert not [*tmp_path.rglob(".*"), *tmp_path.rglob("incomplete*")]
+    assert hidden(tmp_path) == {".lock"}
+    assert not [*tmp_path.rglob("incomplete*")]
+
+
+def test_of_two_preparations_the_second_waits(published, reference, tmp_path):
+    arguments = ("--source", published, "--data-dir", tmp_path, "--rows-per-file", 4)
+    processes = [start(*arguments), start(*arguments)]
+    try:
+        outputs = [process.communicate(timeout=120) for process in processes]
+    finally:
+        for process in processes:
+            end(process)
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert sum("rows/s" in errors for _, errors in outputs) == 1  # one of them made it all
+    assert shards(tmp_path) == shards(reference)
 
 
 def test_an_interrupted_preparation_ends_at_once_and_quietly(published, tmp_path):
@@ -329,7 +348,7 @@ def test_a_full_disk_is_one_error_and_what_was_done_is_kept(published, reference
     full = limited_file_size(sizes[-1] - 1)
     with full, pytest.raises(EarthEmbedError, match=r"cannot write .*s2_100k-.*File too large"):
         prepare_from_files("s2_100k", published, tmp_path, ALONE)
-    assert not list(tmp_path.rglob(".*"))
+    assert hidden(tmp_path) == {".lock"}
     kept = shards(tmp_path)
     prepare_from_files("s2_100k", published, tmp_path, ALONE)
     assert shards(tmp_path) == shards(reference)
