@@ -38,12 +38,19 @@ def atomic_output(path: Path) -> Iterator[Path]:
             raise IsADirectoryError("it is a folder")
         temporary.touch()
         yield temporary
+        _to_disk(temporary)
         os.replace(temporary, path)
     except OSError as error:
         raise EarthEmbedError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _to_disk(path: Path) -> None:
+    """Makes a file's bytes outlive a power cut, before its name says that they are there."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 @contextlib.contextmanager

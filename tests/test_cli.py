@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from earth_embed import cli, load
-from earth_embed.cli import main, parse_train
+from earth_embed.cli import main
+from earth_embed.cli.train import parse_train
 from earth_embed.config import Experiment, LocationConfig, Melt, Salt, Siren, SphericalHarmonics
 from earth_embed.config.files import load_experiment
 from earth_embed.data.sources import ArraySource

@@ -7,12 +7,8 @@ its files' checksums. One that is damaged, or of another model, is passed over f
 
 from __future__ import annotations
 
-import functools
 import itertools
-import logging
-import re
 import shutil
-import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,6 +25,7 @@ from earth_embed.processes import from_main, in_any, is_main
 from earth_embed.step.state import TrainState
 from earth_embed.training.checksums import drop_manifests, write_manifest
 from earth_embed.training.choice import SCORE, Choice, choose, steps_in
+from earth_embed.training.orbax_noise import cause, quieten_orbax
 
 ITEMS = ("state", "location")
 DELETED = ".deleted"
@@ -48,7 +45,7 @@ class Checkpointer:
         Raises:
             CheckpointError: they cannot be listed.
         """
-        _quieten_orbax()
+        quieten_orbax()
         self._directory = (run_dir / "checkpoints").absolute()
         policy = preservation_policy.AnyPreservationPolicy(
             [
@@ -168,7 +165,7 @@ class Checkpointer:
             try:
                 value = jax.block_until_ready(self._manager.restore(step, args=args)[item])
             except Exception as error:
-                fault = f"cannot be restored: {_cause(error)}"
+                fault = f"cannot be restored: {cause(error)}"
             if fault := in_any(fault):
                 refused[step] = fault
                 continue
@@ -235,36 +232,9 @@ class Checkpointer:
 
     def _save_failure(self, error: Exception) -> CheckpointError:
         return CheckpointError(
-            f"cannot save a checkpoint in {self._directory}: {_cause(error)}\n"
+            f"cannot save a checkpoint in {self._directory}: {cause(error)}\n"
             "The checkpoints saved before it are untouched."
         )
-
-
-def _cause(error: Exception) -> str:
-    """One line; TensorStore appends its whole specification, and begins with what it was doing."""
-    lines = re.split(r" \[\w+(?:\[\d+\])?='", str(error).strip())[0].splitlines()
-    cause = lines[0] if lines else type(error).__name__
-    return cause if len(cause) <= 300 else f"{cause[:120]} … {cause[-160:]}"
-
-
-@functools.cache
-def _quieten_orbax() -> None:
-    """Leaves one error of a failure: ours, that of the first array that could not be moved.
-
-    Orbax then abandons the other arrays, and each puts a traceback on the console: through the logs
-    of Abseil and asyncio, from TensorStore's threads, or when it is garbage collected.
-    """
-    for name in ("absl", "asyncio"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    show = sys.unraisablehook
-
-    def show_others(unraisable: Any) -> None:
-        code = getattr(unraisable.object, "cr_code", None)
-        of_orbax = code is not None and "orbax" in code.co_filename
-        if not of_orbax and str(unraisable.exc_value) != "Event loop is closed":
-            show(unraisable)
-
-    sys.unraisablehook = show_others
 
 
 def _score(metrics: Mapping[str, float]) -> float:

@@ -19,7 +19,8 @@ from earth_embed.data.pipeline import Batches
 from earth_embed.encoders.towers import Towers
 from earth_embed.errors import DataError, Interrupted, RunError
 from earth_embed.methods import build_method
-from earth_embed.processes import check_same, from_main, is_main, stop_on_signal
+from earth_embed.processes import check_same, from_main, is_main
+from earth_embed.signals import stop_on_signal
 from earth_embed.step.flops import product_flops
 from earth_embed.step.parallel import (
     build_mesh,

@@ -1,0 +1,56 @@
+"""`earth-embed evaluate`."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from earth_embed.cli.parsing import TOP_LEVEL, parse
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Scores a run beside its baselines; writes results.json and report.html into the run."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Directory of the run."""
+    also: tuple[Path, ...] = ()
+    """Further runs, as rows of the same tables."""
+    split: Literal["test", "validation"] = "test"
+    """Labels to score on: "validation" to choose settings, "test" to publish."""
+    which: Literal["last", "best"] = "last"
+    """Checkpoint: the last, or the best by validation retrieval@1."""
+    labels: Literal["full", "tiny"] = "full"
+    """Label set: about 20,000 places, or about 1,500 for a quick look."""
+    data_dir: Path | None = None
+    """Directory of TFDS data sets (default: TFDS_DATA_DIR, else TFDS's own)."""
+
+
+def evaluate(arguments: list[str]) -> None:
+    """Scores a run beside its baselines."""
+    from earth_embed.evaluation.run import evaluate_run
+    from earth_embed.evaluation.settings import Settings
+
+    parser = dataclasses.make_dataclass(
+        "Evaluation",
+        [
+            ("command", Annotated[Evaluate, TOP_LEVEL]),
+            ("settings", Annotated[Settings, TOP_LEVEL], field(default_factory=Settings)),
+        ],
+        frozen=True,
+    )
+    parsed: Any = parse(parser, arguments, "earth-embed evaluate")
+    options = parsed.command
+    evaluate_run(
+        options.run,
+        split=options.split,
+        which=options.which,
+        data_dir=options.data_dir,
+        label_config=options.labels,
+        settings=parsed.settings,
+        extra_runs=options.also,
+    )

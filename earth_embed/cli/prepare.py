@@ -1,0 +1,56 @@
+"""`earth-embed prepare`."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from earth_embed.cli.parsing import TOP_LEVEL, parse
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Makes a data set on disk; started again, it goes on where it stopped."""
+
+    dataset: Annotated[str, tyro.conf.Positional]
+    """The data set: s2_100k, or any that TFDS knows."""
+    source: Path | None = None
+    """Folder of the published files that s2_100k is made from."""
+    data_dir: Path | None = None
+    """Directory of TFDS data sets (default: TFDS_DATA_DIR, else TFDS's own)."""
+    verify: bool = False
+    """Read all finished files and compare their checksums, not their sizes alone."""
+
+
+def prepare(arguments: list[str]) -> None:
+    """Makes a data set on disk, or checks the one that is there."""
+    from earth_embed.data import preparation, tfds_source
+
+    parser = dataclasses.make_dataclass(
+        "Preparation",
+        [
+            ("command", Annotated[Prepare, TOP_LEVEL]),
+            (
+                "work",
+                Annotated[preparation.Work, TOP_LEVEL],
+                field(default_factory=preparation.Work),
+            ),
+        ],
+        frozen=True,
+    )
+    parsed: Any = parse(parser, arguments, "earth-embed prepare")
+    options, work = parsed.command, parsed.work
+    if options.source is not None:
+        print(
+            preparation.prepare_from_files(
+                options.dataset, options.source, options.data_dir, work, options.verify
+            )
+        )
+    elif options.verify:
+        print(preparation.verify(options.dataset, options.data_dir, work.workers))
+    else:
+        print(f"prepared {tfds_source.prepare(options.dataset, options.data_dir).data_path}")
