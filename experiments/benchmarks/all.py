@@ -1,7 +1,8 @@
 """Every benchmark, one after another, into one file.
 
     pip install -e ".[benchmark]"
-    python experiments/benchmarks/all.py           # RESULTS.md beside this file; about 40 minutes
+    python experiments/benchmarks/all.py           # RESULTS.md beside this file; about 50 minutes
+    python experiments/benchmarks/all.py input     # that section alone; the others stay
     python experiments/benchmarks/all.py --quick --output /tmp/quick.md
 
 Each runs as a process of its own. Let nothing else run on the machine.
@@ -17,59 +18,81 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-BENCHMARKS = (
-    "harmonics",
-    "training_step",
-    "encoders",
-    "contrastive_memory",
-    "input",
-    "storage",
-    "scaling",
-    "reproducibility",
-    "conv_in_cond",
-)
+HUGE_PAGES = "GLIBC_TUNABLES=glibc.malloc.hugetlb=1"
+BENCHMARKS = {
+    "harmonics": "harmonics.py",
+    "training step": "training_step.py",
+    "training step, huge pages": f"{HUGE_PAGES} training_step.py",
+    "encoders": "encoders.py",
+    "contrastive memory": "contrastive_memory.py",
+    "input": "input.py",
+    "storage": "storage.py",
+    "scaling": "scaling.py",
+    "reproducibility": "reproducibility.py",
+    "conv in cond": "conv_in_cond.py",
+}
+"""Sections and what is run for each, with its environment."""
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "torch", "sympy", "tensorflow")
+TITLE = """# Benchmarks
+
+Written by `python experiments/benchmarks/all.py`; each section says when and where it was measured.
+"""
 
 
 def main():
     """Runs them and writes the file; ends with status 1 if one of them failed."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}")
     parser.add_argument("--quick", action="store_true", help="small sizes, a minute in all")
     parser.add_argument("--output", type=Path, default=FOLDER / "RESULTS.md")
     options = parser.parse_args()
-    sections, failed = [header()], []
-    for name in BENCHMARKS:
-        flags = ["--quick"] if options.quick else []
+    if unknown := set(options.names) - set(BENCHMARKS):
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}")
+    sections, failed = read(options.output), []
+    for name in options.names or BENCHMARKS:
         print(f"{name} …", file=sys.stderr, flush=True)
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", str(FOLDER / f"{name}.py"), *flags],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        text = done.stdout.strip()
-        if done.returncode:
+        sections[name], status = measure(BENCHMARKS[name], options.quick)
+        if status:
             failed.append(name)
-            text += (
-                f"\n\n**It failed:** `{(done.stderr.strip().splitlines() or ['no message'])[-1]}`"
-            )
-            print(done.stderr, file=sys.stderr)
-        command = " ".join(["python", f"experiments/benchmarks/{name}.py", *flags])
-        sections.append(f"## {name.replace('_', ' ')}\n\n```sh\n{command}\n```\n\n{text.strip()}\n")
-        write(options.output, "\n".join(sections))  # what is done is kept
+        kept = [f"## {name}\n\n{sections[name]}\n" for name in BENCHMARKS if name in sections]
+        write(options.output, "\n".join([TITLE, *kept]))  # what is done is kept
     print(f"wrote {options.output}" + (f"; failed: {', '.join(failed)}" if failed else ""))
     sys.exit(bool(failed))
 
 
-def header():
+def measure(benchmark, quick):
+    """Runs one: its section, and its exit status."""
+    *environment, file = benchmark.split()
+    flags = ["--quick"] if quick else []
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(FOLDER / file), *flags],
+        env={**os.environ, **dict(pair.split("=", 1) for pair in environment)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    text = done.stdout.strip()
+    if done.returncode:
+        print(done.stderr, file=sys.stderr)
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        text += f"\n\n**It failed:** `{last}`"
+    command = " ".join([*environment, "python", f"experiments/benchmarks/{file}", *flags])
+    return f"```sh\n{command}\n```\n\n{circumstances()}\n\n{text}", done.returncode
+
+
+def read(path):
+    """The sections of a file that an earlier run wrote."""
+    parts = path.read_text().split("\n## ")[1:] if path.exists() else []
+    return {name: text.strip() for name, _, text in (part.partition("\n") for part in parts)}
+
+
+def circumstances():
     """Date, machine and versions."""
     versions = ", ".join(f"{name} {found}" for name in PACKAGES if (found := installed(name)))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
-        "# Benchmarks\n\n"
-        "Written by `python experiments/benchmarks/all.py`, in one run on one machine.\n\n"
         f"{datetime.date.today()} · {processor()}, {os.cpu_count()} cores, {memory:.0f} GiB · "
-        f"Python {platform.python_version()} · {versions}\n"
+        f"Python {platform.python_version()} · {versions}"
     )
 
 

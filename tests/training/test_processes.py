@@ -156,13 +156,14 @@ def test_a_stopped_run_goes_on_with_other_processes(tmp_path):
         assert_same_run(resumed, whole, experiment)
 
 
-def test_a_death_ends_the_others_with_a_message(tmp_path):
+@pytest.mark.parametrize("dead", [0, 1])  # the first is also where the others meet
+def test_a_death_ends_the_others_with_a_message(dead, tmp_path):
     path = write_experiment(tmp_path, method="Melt()", steps="100000")
     run = tmp_path / "run"
     with processes(2, 1, "-m", "earth_embed", "train", path, "--run-dir", run) as started:
         wait_for_step(run, 3, started)
-        started[1].kill()
-        status, _, error = ends(started[:1], timeout=60)[0]
+        started[dead].kill()
+        status, _, error = ends([started[1 - dead]], timeout=60)[0]
     assert status in (75, -signal.SIGABRT), error  # noticed by us, or by the runtime
     assert "cannot go on" in error or "another task died" in error
 
