@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -14,7 +16,11 @@ from numpy.typing import ArrayLike
 from earth_embed.config import Experiment
 from earth_embed.config.location import describe, harmonics_in
 from earth_embed.coordinates import check_lonlat
-from earth_embed.errors import ConfigError
+from earth_embed.errors import ConfigError, RunError
+
+if TYPE_CHECKING:
+    from earth_embed.data.sources import Source
+    from earth_embed.encoders.towers import Params, Towers
 
 
 class LocationEncoder:
@@ -122,13 +128,38 @@ def load(run: str | Path, which: str = "last") -> LocationEncoder:
     if which not in ("last", "best"):
         raise ConfigError(f'which = {which!r}: expected "last" or "best"')
     experiment = read_experiment(Path(run))
-    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    like = jax.tree.map(
-        lambda p: jax.ShapeDtypeStruct(p.shape, p.dtype, sharding=device),
-        jax.eval_shape(lambda: _initial(experiment)),
-    )
+    like = _on_one_device(partial(_initial, experiment))
     with closing(Checkpointer(Path(run))) as checkpoints:
         return LocationEncoder(experiment, checkpoints.restore_location(like, which))
+
+
+def load_towers(run: str | Path, sources: Mapping[str, Source]) -> tuple[Towers, Params]:
+    """All towers of a run that was trained here, in its last state, on one device.
+
+    Args:
+        run: The run's directory.
+        sources: Examples of each modality; the shapes of its samples decide a tower's parameters.
+
+    Raises:
+        RunError: no run there, or one of imported weights, which have a location encoder alone.
+        CheckpointError: no checkpoint, or none that can be used.
+    """
+    from earth_embed.encoders.towers import Towers
+    from earth_embed.step.state import Updater
+    from earth_embed.training.checkpoint import Checkpointer
+    from earth_embed.training.feed import example_shapes
+    from earth_embed.training.run_dir import read_experiment, read_origin
+
+    experiment = read_experiment(Path(run))
+    if origin := read_origin(Path(run)):
+        raise RunError(
+            f"{run} holds weights imported from {origin['file']}, a location encoder alone: "
+            "expected a run that was trained here, with its modality encoders"
+        )
+    towers = Towers(experiment)
+    like = _on_one_device(partial(Updater(towers).init, example_shapes(sources)))
+    with closing(Checkpointer(Path(run))) as checkpoints:
+        return towers, checkpoints.restore_state(like).params
 
 
 def untrained(run: str | Path) -> LocationEncoder:
@@ -137,6 +168,14 @@ def untrained(run: str | Path) -> LocationEncoder:
 
     experiment = read_experiment(Path(run))
     return LocationEncoder(experiment, _initial(experiment))
+
+
+def _on_one_device(init: Callable[[], Any]) -> Any:
+    """Shapes and dtypes of what `init` would make, and where to restore it to."""
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.tree.map(
+        lambda p: jax.ShapeDtypeStruct(p.shape, p.dtype, sharding=device), jax.eval_shape(init)
+    )
 
 
 def _initial(experiment: Experiment) -> Any:

@@ -1,4 +1,4 @@
-"""The command `earth-embed`: train, evaluate, embed, map, import, prepare."""
+"""The command `earth-embed`: train, evaluate, diagnose, embed, map, import, prepare."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from tqdm import tqdm
 
+from earth_embed.cli.diagnose import diagnose
 from earth_embed.cli.evaluate import evaluate
 from earth_embed.cli.import_weights import import_run
 from earth_embed.cli.prepare import prepare
@@ -21,6 +22,7 @@ USAGE = """usage: earth-embed COMMAND ...
 
   train EXPERIMENT.py   train the experiment that a Python file defines, or resume its run
   evaluate RUN          score a run beside its baselines
+  diagnose RUN          say what limits a run
   embed RUN TABLE       add embeddings to a table of places
   map RUN               draw the embeddings of the whole Earth
   import satclip FILE   turn published weights (satclip or geoclip) into a run
@@ -40,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     commands: dict[str, Callable[[list[str]], None]] = {
         "train": train,
         "evaluate": evaluate,
+        "diagnose": diagnose,
         "embed": embed,
         "map": draw,
         "import": import_run,

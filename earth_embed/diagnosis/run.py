@@ -1,0 +1,142 @@
+"""Diagnoses a run, and writes what it finds into the run."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from earth_embed.data.open import open_sources
+from earth_embed.data.sources import Source
+from earth_embed.diagnosis.conflict import conflict
+from earth_embed.diagnosis.examples import Encoded, Encoder, draw
+from earth_embed.diagnosis.geometry import (
+    alignment,
+    effective_rank,
+    intrinsic_dimension,
+    uniformity,
+)
+from earth_embed.diagnosis.oracle import oracle
+from earth_embed.diagnosis.report import write_report
+from earth_embed.diagnosis.results import Between, Diagnosis, Locations, OfModality
+from earth_embed.diagnosis.retrieval import nearest_place, retrieval
+from earth_embed.diagnosis.settings import Settings
+from earth_embed.diagnosis.spatial import similarity_by_distance
+from earth_embed.errors import RunError
+from earth_embed.pretrained import load_towers
+from earth_embed.step.state import Batch
+from earth_embed.training.run_dir import read_experiment
+
+
+def diagnose_run(
+    run_dir: str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    settings: Settings | None = None,
+) -> Diagnosis:
+    """Diagnoses a run's last state; writes diagnosis.json and report.html into RUN/diagnosis.
+
+    Args:
+        run_dir: Directory of a run that was trained here.
+        data_dir: Where TFDS keeps its data; None for its default.
+        settings: How much is looked at; None for the defaults.
+
+    Raises:
+        RunError: no run there, or one of imported weights, or it cannot be written.
+        DataError: the run's data sets cannot be read.
+        CheckpointError: no checkpoint that can be used.
+    """
+    run_dir, settings = Path(run_dir), settings or Settings()
+    experiment = read_experiment(run_dir)
+    folder = run_dir / "diagnosis"
+    sources = open_sources(experiment, None if data_dir is None else Path(data_dir))
+    training = {name: splits.train for name, splits in sources.items()}
+    encoder = Encoder(*load_towers(run_dir, training))
+    try:
+        folder.mkdir(exist_ok=True)  # before the work, so that an unwritable run fails at once
+    except OSError as error:
+        raise RunError(f"cannot write {folder}: {error.strerror}") from error
+
+    held_out = {
+        name: encoder(name, draw(splits.validation, settings.examples, settings.seed))
+        for name, splits in sources.items()
+    }
+    diagnosis = Diagnosis(
+        run=run_dir.resolve().name,
+        settings=settings,
+        modalities={
+            name: _of_modality(encoder, name, encoded, training[name], settings)
+            for name, encoded in held_out.items()
+        },
+        between=tuple(
+            _between(held_out, query, candidate, settings.ks)
+            for query, candidate in itertools.permutations(held_out, 2)
+        ),
+        locations=_locations(held_out),
+        gradients=conflict(encoder.towers, encoder.params, _batches(training, settings)),
+    )
+    diagnosis.save(folder / "diagnosis.json")
+    write_report(folder / "report.html", diagnosis)
+    return diagnosis
+
+
+def _of_modality(
+    encoder: Encoder, name: str, held_out: Encoded, training: Source, settings: Settings
+) -> OfModality:
+    samples, locations, _ = held_out
+    own = np.arange(len(samples))
+    seen = encoder(name, draw(training, settings.examples, settings.seed))
+    scale = encoder.scale(name)
+    floor = oracle(seen.samples, seen.locations, scale, settings.oracle_steps, settings.oracle_rate)
+    return OfModality(
+        held_out=len(samples),
+        alignment=alignment(samples, locations),
+        uniformity_samples=uniformity(samples),
+        uniformity_locations=uniformity(locations),
+        to_location=retrieval(samples, locations, own, settings.ks),
+        to_sample=retrieval(locations, samples, own, settings.ks),
+        trained_on=len(seen.samples),
+        loss=floor.loss,
+        floor=floor.floor,
+        encoder_share=floor.encoder_share,
+    )
+
+
+def _between(
+    held_out: Mapping[str, Encoded], query: str, candidate: str, ks: tuple[int, ...]
+) -> Between:
+    asks, answers = held_out[query], held_out[candidate]
+    nearest, km = nearest_place(asks.lonlat, answers.lonlat)
+    count = len(answers.samples)
+    return Between(
+        query,
+        candidate,
+        km,
+        retrieval(asks.samples, answers.samples, nearest, ks),
+        {k: min(k / count, 1.0) for k in ks},
+    )
+
+
+def _locations(held_out: Mapping[str, Encoded]) -> Locations:
+    locations = np.concatenate([encoded.locations for encoded in held_out.values()])
+    lonlat = np.concatenate([encoded.lonlat for encoded in held_out.values()])
+    return Locations(
+        len(locations),
+        effective_rank(locations),
+        intrinsic_dimension(locations),
+        similarity_by_distance(lonlat, locations),
+    )
+
+
+def _batches(training: Mapping[str, Source], settings: Settings) -> list[Batch]:
+    """Batches of the training examples that follow one another; of one size, to compile once."""
+    batches = []
+    for number in range(settings.batches):
+        batch = {}
+        for name, source in training.items():
+            size = min(settings.examples, len(source) // settings.batches)
+            batch[name] = draw(source, max(size, 2), settings.seed, number * size)
+        batches.append(batch)
+    return batches
