@@ -29,6 +29,7 @@ class Prepare:
 def prepare(arguments: list[str]) -> None:
     """Makes a data set on disk, or checks the one that is there."""
     from earth_embed.data import preparation, tfds_source
+    from earth_embed.data.datasets.catalogue import from_files
 
     parser = dataclasses.make_dataclass(
         "Preparation",
@@ -45,11 +46,8 @@ def prepare(arguments: list[str]) -> None:
     parsed: Any = parse(parser, arguments, "earth-embed prepare")
     options, work = parsed.command, parsed.work
     if options.source is not None:
-        print(
-            preparation.prepare_from_files(
-                options.dataset, options.source, options.data_dir, work, options.verify
-            )
-        )
+        published = from_files(options.dataset, options.source)
+        print(preparation.prepare_from_files(published, options.data_dir, work, options.verify))
     elif options.verify:
         print(preparation.verify(options.dataset, options.data_dir, work.workers))
     else:
