@@ -30,11 +30,13 @@ def prepare(arguments: list[str]) -> None:
     """Makes a data set on disk, or checks the one that is there."""
     from earth_embed.data import preparation, tfds_source
     from earth_embed.data.datasets.catalogue import from_files
+    from earth_embed.data.thinning import Thinning
 
     parser = dataclasses.make_dataclass(
         "Preparation",
         [
             ("command", Annotated[Prepare, TOP_LEVEL]),
+            ("thinning", Annotated[Thinning, TOP_LEVEL], field(default_factory=Thinning)),
             (
                 "work",
                 Annotated[preparation.Work, TOP_LEVEL],
@@ -47,7 +49,11 @@ def prepare(arguments: list[str]) -> None:
     options, work = parsed.command, parsed.work
     if options.source is not None:
         published = from_files(options.dataset, options.source)
-        print(preparation.prepare_from_files(published, options.data_dir, work, options.verify))
+        print(
+            preparation.prepare_from_files(
+                published, options.data_dir, work, options.verify, parsed.thinning
+            )
+        )
     elif options.verify:
         print(preparation.verify(options.dataset, options.data_dir, work.workers))
     else:

@@ -35,6 +35,7 @@ from earth_embed.data.tfds_source import (
     prepared_files,
     published_folder,
 )
+from earth_embed.data.thinning import Thinning
 from earth_embed.data.totals import Totals
 from earth_embed.errors import ConfigError, DataError, EarthEmbedError
 from earth_embed.files import one_at_a_time, write_text
@@ -66,6 +67,7 @@ def prepare_from_files(
     data_dir: Path | None = None,
     work: Work | None = None,
     verify: bool = False,
+    thinning: Thinning | None = None,
 ) -> str:
     """Makes what is not there yet or is damaged; nothing else is touched.
 
@@ -76,6 +78,7 @@ def prepare_from_files(
         data_dir: Where TFDS data sets are kept; None for TFDS's default.
         work: How the files are made.
         verify: Read the finished files and compare their checksums; else their sizes alone.
+        thinning: Which rows of the index are used.
 
     Returns:
         One line that says what there is, and what was skipped.
@@ -88,12 +91,14 @@ def prepare_from_files(
     final = published_folder(published.NAME, data_dir)
     try:
         with one_at_a_time(final.parent):
-            return _prepare(published, final, work or Work(), verify)
+            return _prepare(published, final, work or Work(), verify, thinning or Thinning())
     except OSError as error:
         raise EarthEmbedError(f"cannot write {final.parent}: {error.strerror}") from error
 
 
-def _prepare(published: PublishedFiles, final: Path, work: Work, verify: bool) -> str:
+def _prepare(
+    published: PublishedFiles, final: Path, work: Work, verify: bool, thinning: Thinning
+) -> str:
     unfinished = final.with_name(f"incomplete.{final.name}")
     folder = final if final.exists() else unfinished
     if folder is final and not (final / PLAN_FILE).exists():
@@ -102,12 +107,13 @@ def _prepare(published: PublishedFiles, final: Path, work: Work, verify: bool) -
         open_published(published.NAME, final)  # metadata that cannot be read are damage of its own
     rows_per_file = work.rows_per_file or published.ROWS_PER_FILE
     if (folder / PLAN_FILE).exists():
-        _check_plan(folder, _plan(published, rows_per_file))
+        _check_plan(folder, _plan(published, rows_per_file, thinning))
     extract = functools.partial(_extract, final.with_name("extracted"), work, verify)
-    index = published.read_index(extract)
-    if not (folder / PLAN_FILE).exists():
+    index = thinning.thin(published.read_index(extract))
+    if not (folder / PLAN_FILE).exists():  # founded when the source has proved sound
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / PLAN_FILE, json.dumps(_plan(published, rows_per_file), indent=1))
+        plan = _plan(published, rows_per_file, thinning)
+        write_text(folder / PLAN_FILE, json.dumps(plan, indent=1))
     pieces = _cut(published.NAME, index, rows_per_file)
     todo = _damaged(folder, pieces, work, verify)
     if todo or folder is unfinished:
@@ -145,9 +151,13 @@ def verify(dataset: str, data_dir: Path | None, workers: int) -> str:
     return f"{folder}: {len(files)} files, {size / 1e6:,.1f} MB, as their checksums say"
 
 
-def _plan(published: PublishedFiles, rows_per_file: int) -> dict[str, Any]:
+def _plan(published: PublishedFiles, rows_per_file: int, thinning: Thinning) -> dict[str, Any]:
     """What decides the files."""
-    return {**published.fingerprint(), "rows_per_file": rows_per_file}
+    return {
+        **published.fingerprint(),
+        "rows_per_file": rows_per_file,
+        **thinning.fingerprint(),
+    }
 
 
 def _check_plan(folder: Path, plan: dict[str, Any]) -> None:
