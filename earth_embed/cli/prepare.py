@@ -17,13 +17,15 @@ class Prepare:
     """Makes a data set on disk; started again, it goes on where it stopped."""
 
     dataset: Annotated[str, tyro.conf.Positional]
-    """The data set: s2_100k, or any that TFDS knows."""
+    """The data set: s2_100k or mp16, or any that TFDS knows."""
     source: Path | None = None
-    """Folder of the published files that s2_100k is made from."""
+    """Folder of the published files that s2_100k or mp16 is made from."""
     data_dir: Path | None = None
     """Directory of TFDS data sets (default: TFDS_DATA_DIR, else TFDS's own)."""
     verify: bool = False
     """Read all finished files and compare their checksums, not their sizes alone."""
+    image_size: int | None = None
+    """Side of the pictures of mp16 in pixels, cut square from the middle (default: 256)."""
 
 
 def prepare(arguments: list[str]) -> None:
@@ -48,7 +50,7 @@ def prepare(arguments: list[str]) -> None:
     parsed: Any = parse(parser, arguments, "earth-embed prepare")
     options, work = parsed.command, parsed.work
     if options.source is not None:
-        published = from_files(options.dataset, options.source)
+        published = from_files(options.dataset, options.source, options.image_size)
         print(
             preparation.prepare_from_files(
                 published, options.data_dir, work, options.verify, parsed.thinning

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from earth_embed.data.datasets.chips import S2100k
+from earth_embed.data.datasets.photographs import Mp16
 from earth_embed.data.published import PublishedFiles
-from earth_embed.errors import DataError
+from earth_embed.errors import ConfigError, DataError
 
-FROM_FILES: dict[str, type[PublishedFiles]] = {kind.NAME: kind for kind in (S2100k,)}
+FROM_FILES: dict[str, type[PublishedFiles]] = {kind.NAME: kind for kind in (S2100k, Mp16)}
 """Name → what makes it of a folder."""
 
 
@@ -25,15 +26,21 @@ def check_from_files(dataset: str) -> None:
         )
 
 
-def from_files(dataset: str, source: Path) -> PublishedFiles:
+def from_files(dataset: str, source: Path, image_size: int | None = None) -> PublishedFiles:
     """A data set and its published files.
 
     Args:
         dataset: One of FROM_FILES.
         source: The folder of the published files.
+        image_size: Side of the pictures of mp16, pixels; None for its default.
 
     Raises:
         DataError: there is no such data set.
+        ConfigError: it has no size of pictures to choose.
     """
     check_from_files(dataset)
-    return FROM_FILES[dataset](source)
+    if image_size is None:
+        return FROM_FILES[dataset](source)
+    if dataset != Mp16.NAME:
+        raise ConfigError(f"image_size is an option of {Mp16.NAME}; {dataset} has no such choice")
+    return Mp16(source, image_size)
