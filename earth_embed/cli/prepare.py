@@ -17,9 +17,9 @@ class Prepare:
     """Makes a data set on disk; started again, it goes on where it stopped."""
 
     dataset: Annotated[str, tyro.conf.Positional]
-    """The data set: s2_100k or mp16, or any that TFDS knows."""
+    """The data set: s2_100k, mp16, wikipedia, or any that TFDS knows."""
     source: Path | None = None
-    """Folder of the published files that s2_100k or mp16 is made from."""
+    """Folder of the published files that s2_100k, mp16 or wikipedia is made from."""
     data_dir: Path | None = None
     """Directory of TFDS data sets (default: TFDS_DATA_DIR, else TFDS's own)."""
     verify: bool = False

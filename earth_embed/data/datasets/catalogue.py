@@ -6,10 +6,13 @@ from pathlib import Path
 
 from earth_embed.data.datasets.chips import S2100k
 from earth_embed.data.datasets.photographs import Mp16
+from earth_embed.data.datasets.wikipedia import Wikipedia
 from earth_embed.data.published import PublishedFiles
 from earth_embed.errors import ConfigError, DataError
 
-FROM_FILES: dict[str, type[PublishedFiles]] = {kind.NAME: kind for kind in (S2100k, Mp16)}
+FROM_FILES: dict[str, type[PublishedFiles]] = {
+    kind.NAME: kind for kind in (S2100k, Mp16, Wikipedia)
+}
 """Name → what makes it of a folder."""
 
 
