@@ -1,4 +1,4 @@
-"""Tables of places: CSV, Parquet and GeoParquet files read whole, their coordinates checked."""
+"""Tables of places: CSV, JSON lines, Parquet and GeoParquet read whole, coordinates checked."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from earth_embed.errors import CoordinateError, DataError, require
 if TYPE_CHECKING:
     import pyarrow
 
-TABLE_SUFFIXES = (".csv", ".parquet", ".pq")
+TABLE_SUFFIXES = (".csv", ".jsonl", ".parquet", ".pq")
 """What a table's file name may end in."""
+
+_BLOCK = 1 << 24
+"""Bytes of JSON lines that are parsed at a time; a line must fit in."""
 
 _LONLAT_NAMES = (("lon", "lat"), ("longitude", "latitude"))
 
@@ -29,7 +32,8 @@ def read_geotable(
     geometry of a GeoParquet file, which is brought to WGS84 from whatever CRS it has.
 
     Args:
-        path: A CSV (UTF-8, comma-separated, with a header) or Parquet file.
+        path: A CSV (UTF-8, comma-separated, with a header), JSON lines (an object in each) or
+            Parquet file.
         verbatim: Keep the cells of a CSV file as the strings they are, instead of inferring types:
             an identifier 007 stays 007.
         may_lack_places: A row without a coordinate has the place (NaN, NaN) instead of an error.
@@ -94,6 +98,7 @@ def _read(path: Path, verbatim: bool) -> pyarrow.Table:
     try:
         import pyarrow
         from pyarrow import csv, parquet
+        from pyarrow import json as json_lines
     except ImportError as error:
         raise require("pyarrow", "tables", "reading a table") from error
     if path.suffix.lower() not in TABLE_SUFFIXES:
@@ -101,6 +106,8 @@ def _read(path: Path, verbatim: bool) -> pyarrow.Table:
     if not path.is_file():
         raise DataError(f"no such table: {path}")
     try:
+        if path.suffix.lower() == ".jsonl":
+            return json_lines.read_json(path, json_lines.ReadOptions(block_size=_BLOCK))
         if path.suffix.lower() != ".csv":
             return parquet.ParquetFile(path).read()
         parsing = csv.ParseOptions(newlines_in_values=True)
