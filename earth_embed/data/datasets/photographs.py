@@ -24,7 +24,7 @@ TINY_BYTES, TINY_PIXELS = 500, 32
 """Smaller files, and pictures with a shorter side, show no place."""
 
 QUALITY = 90
-"""Of the stored JPEG: differences that the eye finds only side by side, in some 25 kB at 256²."""
+"""Of the stored JPEG: what is published is JPEG already, and coarser steps would show twice."""
 
 
 @dataclass(frozen=True)
