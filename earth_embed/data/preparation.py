@@ -25,16 +25,10 @@ from earth_embed.data.pieces import (
     read_record,
     remove_leftovers,
 )
+from earth_embed.data.prepared import open_published, published_folder, write_metadata
 from earth_embed.data.published import Index, PublishedFiles
 from earth_embed.data.runners import progress, run_beam, run_processes
-from earth_embed.data.tfds_source import (
-    PLAN_FILE,
-    has_checksums,
-    import_tfds,
-    open_published,
-    prepared_files,
-    published_folder,
-)
+from earth_embed.data.tfds_source import PLAN_FILE, has_checksums, prepared_files
 from earth_embed.data.thinning import Thinning
 from earth_embed.data.totals import Totals
 from earth_embed.errors import ConfigError, DataError, EarthEmbedError
@@ -120,7 +114,7 @@ def _prepare(
         if folder is final:
             _rename(final, unfinished)
         _make(unfinished, pieces, todo, published.examples, work)
-        _finish(published, unfinished, Totals.of(unfinished, pieces, index.skipped))
+        write_metadata(published, unfinished, Totals.of(unfinished, pieces, index.skipped))
         _rename(unfinished, final)
     return f"prepared {final}: {Totals.of(final, pieces, index.skipped)}"
 
@@ -234,36 +228,3 @@ def _rename(old: Path, new: Path) -> None:
         os.rename(old, new)
     except OSError as error:
         raise EarthEmbedError(f"cannot rename {old} to {new}: {error.strerror}") from error
-
-
-def _finish(published: PublishedFiles, folder: Path, totals: Totals) -> None:
-    """Writes TFDS's metadata."""
-    tfds = import_tfds()
-    if not totals.examples.total():
-        raise DataError(
-            f"no row of the index has {published.HAS}: {totals} (remove {folder} to start anew)"
-        )
-    identity = tfds.core.dataset_info.DatasetIdentity(
-        name=published.NAME,
-        version=tfds.core.Version(folder.name.removeprefix("incomplete.")),
-        data_dir=str(folder),
-        module_name="",
-    )
-    info = tfds.core.DatasetInfo(
-        builder=identity,
-        features=published.features(),
-        metadata=tfds.core.MetadataDict(rows=totals.rows, skipped=dict(totals.skipped)),
-        **published.ABOUT,
-    )
-    info.set_file_format("array_record")
-    infos = [
-        tfds.core.SplitInfo(
-            name=split, shard_lengths=lengths, num_bytes=totals.example_bytes[split]
-        )
-        for split, lengths in totals.lengths.items()
-    ]
-    info.set_splits(tfds.core.SplitDict(infos))
-    try:
-        info.write_to_directory(folder)
-    except OSError as error:
-        raise EarthEmbedError(f"cannot write {folder}: {error}") from error

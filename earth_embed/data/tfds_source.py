@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from earth_embed.coordinates import check_lonlat
-from earth_embed.data.datasets.catalogue import FROM_FILES, check_from_files
+from earth_embed.data.datasets.catalogue import FROM_FILES
 from earth_embed.data.pieces import faults
+from earth_embed.data.prepared import open_published, published_folder
 from earth_embed.data.sources import SMALL, Examples, Source, encode_text
 from earth_embed.errors import DataError, require
 from earth_embed.files import one_at_a_time
@@ -82,34 +83,6 @@ def prepare(dataset: str, data_dir: str | os.PathLike[str] | None) -> tfds.core.
             "only damaged files anew)"
         )
     return builder
-
-
-def published_folder(dataset: str, data_dir: str | os.PathLike[str] | None) -> Path:
-    """Where a data set that is made from published files lies, whether or not it is there.
-
-    Raises:
-        DataError: there is no such data set.
-    """
-    check_from_files(dataset)
-    root = import_tfds().core.constants.DATA_DIR if data_dir is None else data_dir
-    return Path(root).expanduser().absolute() / dataset / "1.0.0"
-
-
-def open_published(dataset: str, folder: Path) -> tfds.core.DatasetBuilder:
-    """Opens a data set that was made from published files, by its own metadata.
-
-    Raises:
-        DataError: it is not there, or its metadata cannot be read.
-    """
-    if not folder.exists():
-        raise DataError(
-            f"the data set {dataset!r} is not prepared in {folder}: "
-            f"earth-embed prepare {dataset} --source DIR makes it from published files"
-        )
-    try:
-        return import_tfds().builder_from_directory(folder, file_format="array_record")
-    except Exception as error:  # TFDS raises many kinds for metadata that it cannot read
-        raise DataError(f"cannot open the data set {dataset!r} in {folder}: {error}") from error
 
 
 def has_checksums(builder: tfds.core.DatasetBuilder) -> bool:
