@@ -71,7 +71,8 @@ class Thinning:
         excluded = np.zeros(len(cell), bool)
         if self.exclude_cells is not None:
             _, places = read_geotable(self.exclude_cells)
-            excluded = np.isin(cell, cell_of(places, self.cell_km))
+            # Rounded as the index is: equal places must not part at the edge of a cell.
+            excluded = np.isin(cell, cell_of(places.astype(np.float32), self.cell_km))
         rows = np.flatnonzero(~excluded)
         if self.cap is not None:
             rows = rows[self._rank(rows, cell[rows]) < self.cap]

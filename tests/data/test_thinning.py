@@ -84,6 +84,14 @@ def test_excluded_cells_are_left_out_before_the_cap_counts(index, tmp_path):
     assert set(cell_of(thinned.lonlat)) == set(cell_of(index.lonlat)) - gone
 
 
+def test_equal_places_at_the_edge_of_a_cell_are_excluded(tmp_path):
+    edges = np.arange(-170, 170, 0.225)  # where columns of 25 km begin
+    (tmp_path / "edges.csv").write_text("lon,lat\n" + "".join(f"{lon},10\n" for lon in edges))
+    lonlat = np.stack([edges, np.full_like(edges, 10)], axis=1).astype(np.float32)
+    index = Index(list(range(len(edges))), lonlat)
+    assert not Thinning(exclude_cells=tmp_path / "edges.csv").thin(index).keys
+
+
 def test_without_options_all_rows_are_used(index):
     assert Thinning().thin(index) is index
     assert Thinning().fingerprint() == {}
