@@ -85,7 +85,7 @@ def test_excluded_cells_are_left_out_before_the_cap_counts(index, tmp_path):
 
 
 def test_equal_places_at_the_edge_of_a_cell_are_excluded(tmp_path):
-    edges = np.arange(-170, 170, 0.225)  # where columns of 25 km begin
+    edges = np.arange(-170.1, 170, 0.45)  # where every other column of 25 km begins
     (tmp_path / "edges.csv").write_text("lon,lat\n" + "".join(f"{lon},10\n" for lon in edges))
     lonlat = np.stack([edges, np.full_like(edges, 10)], axis=1).astype(np.float32)
     index = Index(list(range(len(edges))), lonlat)
