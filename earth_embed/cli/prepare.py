@@ -17,23 +17,28 @@ class Prepare:
     """Makes a data set on disk; started again, it goes on where it stopped."""
 
     dataset: Annotated[str, tyro.conf.Positional]
-    """The data set: s2_100k, or any that TFDS knows."""
+    """The data set: s2_100k, mp16, wikipedia, or any that TFDS knows."""
     source: Path | None = None
-    """Folder of the published files that s2_100k is made from."""
+    """Folder of the published files that s2_100k, mp16 or wikipedia is made from."""
     data_dir: Path | None = None
     """Directory of TFDS data sets (default: TFDS_DATA_DIR, else TFDS's own)."""
     verify: bool = False
     """Read all finished files and compare their checksums, not their sizes alone."""
+    image_size: int | None = None
+    """Side of the pictures of mp16 in pixels, cut square from the middle (default: 256)."""
 
 
 def prepare(arguments: list[str]) -> None:
     """Makes a data set on disk, or checks the one that is there."""
     from earth_embed.data import preparation, tfds_source
+    from earth_embed.data.datasets.catalogue import from_files
+    from earth_embed.data.thinning import Thinning
 
     parser = dataclasses.make_dataclass(
         "Preparation",
         [
             ("command", Annotated[Prepare, TOP_LEVEL]),
+            ("thinning", Annotated[Thinning, TOP_LEVEL], field(default_factory=Thinning)),
             (
                 "work",
                 Annotated[preparation.Work, TOP_LEVEL],
@@ -45,9 +50,10 @@ def prepare(arguments: list[str]) -> None:
     parsed: Any = parse(parser, arguments, "earth-embed prepare")
     options, work = parsed.command, parsed.work
     if options.source is not None:
+        published = from_files(options.dataset, options.source, options.image_size)
         print(
             preparation.prepare_from_files(
-                options.dataset, options.source, options.data_dir, work, options.verify
+                published, options.data_dir, work, options.verify, parsed.thinning
             )
         )
     elif options.verify:

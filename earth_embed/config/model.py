@@ -16,8 +16,8 @@ class Modality:
     name: str
     """Its name in metrics and parameters."""
     dataset: str
-    """A TFDS builder ("blue_marble", or "blue_marble/tiny" with a config), or the path of a CSV or
-    Parquet table with columns lon and lat (degrees)."""
+    """A TFDS builder ("blue_marble", or "blue_marble/tiny" with a config), or the path of a CSV,
+    JSON lines or Parquet table with columns lon and lat (degrees)."""
     field: str
     """The feature or column that holds the sample; for a table also a .npy file with one row per
     table row, relative to the table."""
@@ -62,7 +62,7 @@ class Modality:
     @property
     def is_table(self) -> bool:
         """Whether `dataset` is a user's table rather than a TFDS builder."""
-        return PurePath(self.dataset).suffix.lower() in (".csv", ".parquet", ".pq")
+        return PurePath(self.dataset).suffix.lower() in (".csv", ".jsonl", ".parquet", ".pq")
 
     @property
     def shown_layers(self) -> frozenset[str]:

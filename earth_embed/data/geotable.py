@@ -1,10 +1,10 @@
-"""Tables of places: CSV, Parquet and GeoParquet files read whole, their coordinates checked."""
+"""Tables of places: CSV, JSON lines, Parquet and GeoParquet read whole, coordinates checked."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,22 +14,29 @@ from earth_embed.errors import CoordinateError, DataError, require
 if TYPE_CHECKING:
     import pyarrow
 
-TABLE_SUFFIXES = (".csv", ".parquet", ".pq")
+TABLE_SUFFIXES = (".csv", ".jsonl", ".parquet", ".pq")
 """What a table's file name may end in."""
+
+_BLOCK = 1 << 24
+"""Bytes of JSON lines that are parsed at a time; a line must fit in."""
 
 _LONLAT_NAMES = (("lon", "lat"), ("longitude", "latitude"))
 
 
-def read_geotable(path: Path, *, verbatim: bool = False) -> tuple[pyarrow.Table, np.ndarray]:
+def read_geotable(
+    path: Path, *, verbatim: bool = False, may_lack_places: bool = False
+) -> tuple[pyarrow.Table, np.ndarray]:
     """Reads a table and where its rows lie.
 
     The places are the columns lon and lat (or longitude and latitude, in any case), else the point
     geometry of a GeoParquet file, which is brought to WGS84 from whatever CRS it has.
 
     Args:
-        path: A CSV (UTF-8, comma-separated, with a header) or Parquet file.
+        path: A CSV (UTF-8, comma-separated, with a header), JSON lines (an object in each) or
+            Parquet file.
         verbatim: Keep the cells of a CSV file as the strings they are, instead of inferring types:
             an identifier 007 stays 007.
+        may_lack_places: A row without a coordinate has the place (NaN, NaN) instead of an error.
 
     Returns:
         The table of N ≥ 1 rows, and its places (N, 2), float64 degrees. Messages count rows from 0.
@@ -46,9 +53,38 @@ def read_geotable(path: Path, *, verbatim: bool = False) -> tuple[pyarrow.Table,
     if table.num_rows == 0:
         raise DataError(f"{path} has no rows")
     try:
-        return table, check_lonlat(_places(table, path))
+        places = _places(table, path)
+        lacking = np.isnan(places).any(axis=1) & may_lack_places
+        lonlat = check_lonlat(np.where(lacking[:, None], 0.0, places))
     except CoordinateError as error:
         raise CoordinateError(f"{path}: {error}") from error
+    lonlat[lacking] = np.nan
+    return table, lonlat
+
+
+def file_names(table: pyarrow.Table, path: Path, name: str) -> list[str]:
+    """A column that names a file in every row.
+
+    Args:
+        table: The table.
+        path: Where it was read from, for messages.
+        name: The column, in any case.
+
+    Raises:
+        DataError: there is no such column of texts, or a row has none.
+    """
+    columns = [column for column in table.column_names if column.lower() == name.lower()]
+    if not columns:
+        raise DataError(
+            f"{path} has no column {name!r} of file names; it has {', '.join(table.column_names)}"
+        )
+    column = table.column(columns[0])
+    names: list[Any] = column.to_pylist() if is_text(column) else [None]
+    if blank := [row for row, file in enumerate(names) if not file]:
+        raise DataError(
+            f"{path}: column {name!r} must name a file in every row; row {blank[0]} has none"
+        )
+    return names
 
 
 def is_text(column: pyarrow.ChunkedArray) -> bool:
@@ -62,6 +98,7 @@ def _read(path: Path, verbatim: bool) -> pyarrow.Table:
     try:
         import pyarrow
         from pyarrow import csv, parquet
+        from pyarrow import json as json_lines
     except ImportError as error:
         raise require("pyarrow", "tables", "reading a table") from error
     if path.suffix.lower() not in TABLE_SUFFIXES:
@@ -69,6 +106,8 @@ def _read(path: Path, verbatim: bool) -> pyarrow.Table:
     if not path.is_file():
         raise DataError(f"no such table: {path}")
     try:
+        if path.suffix.lower() == ".jsonl":
+            return json_lines.read_json(path, json_lines.ReadOptions(block_size=_BLOCK))
         if path.suffix.lower() != ".csv":
             return parquet.ParquetFile(path).read()
         parsing = csv.ParseOptions(newlines_in_values=True)

@@ -10,28 +10,29 @@ import functools
 import json
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from earth_embed.data.datasets.places import is_validation
 from earth_embed.data.pieces import (
     Examples,
     Piece,
-    checksum,
     faults,
     forget,
     make_piece,
     read_record,
     remove_leftovers,
 )
+from earth_embed.data.prepared import open_published, published_folder, write_metadata
+from earth_embed.data.published import Index, PublishedFiles
 from earth_embed.data.runners import progress, run_beam, run_processes
-from earth_embed.data.tfds_source import PLAN_FILE, has_checksums, import_tfds, prepared_files
+from earth_embed.data.tfds_source import PLAN_FILE, has_checksums, prepared_files
+from earth_embed.data.thinning import Thinning
 from earth_embed.data.totals import Totals
 from earth_embed.errors import ConfigError, DataError, EarthEmbedError
 from earth_embed.files import one_at_a_time, write_text
-
-FROM_FILES = ("s2_100k",)
-"""The data sets that are made from published files."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class Work:
 
     workers: int = os.cpu_count() or 1
     """Processes of this machine, unless a runner is named."""
-    rows_per_file: int = 256
-    """Rows of the index that each file is made from."""
+    rows_per_file: int | None = None
+    """Rows of the index that each file is made from (default: the data set's own)."""
     runner: str | None = None
     """A runner of Apache Beam, such as DirectRunner or DataflowRunner, instead of processes."""
     runner_options: tuple[str, ...] = ()
@@ -50,27 +51,28 @@ class Work:
     def __post_init__(self) -> None:
         """Checks the numbers."""
         for name in ("workers", "rows_per_file"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} = {getattr(self, name)}: expected 1 or more")
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} = {value}: expected 1 or more")
 
 
 def prepare_from_files(
-    dataset: str,
-    source: Path,
+    published: PublishedFiles,
     data_dir: Path | None = None,
     work: Work | None = None,
     verify: bool = False,
+    thinning: Thinning | None = None,
 ) -> str:
     """Makes what is not there yet or is damaged; nothing else is touched.
 
     A second preparation of the same data set waits for the first one.
 
     Args:
-        dataset: One of FROM_FILES.
-        source: The folder of the published files.
+        published: The data set and its published files.
         data_dir: Where TFDS data sets are kept; None for TFDS's default.
         work: How the files are made.
         verify: Read the finished files and compare their checksums; else their sizes alone.
+        thinning: Which rows of the index are used.
 
     Returns:
         One line that says what there is, and what was skipped.
@@ -80,42 +82,41 @@ def prepare_from_files(
         CoordinateError: a coordinate of the index is missing or out of range.
         EarthEmbedError: something cannot be written, or a runner failed.
     """
-    final = Path(_builder(dataset, data_dir).data_path).absolute()
+    final = published_folder(published.NAME, data_dir)
     try:
         with one_at_a_time(final.parent):
-            return _prepare(dataset, source, data_dir, final, work or Work(), verify)
+            return _prepare(published, final, work or Work(), verify, thinning or Thinning())
     except OSError as error:
         raise EarthEmbedError(f"cannot write {final.parent}: {error.strerror}") from error
 
 
 def _prepare(
-    dataset: str, source: Path, data_dir: Path | None, final: Path, work: Work, verify: bool
+    published: PublishedFiles, final: Path, work: Work, verify: bool, thinning: Thinning
 ) -> str:
     unfinished = final.with_name(f"incomplete.{final.name}")
     folder = final if final.exists() else unfinished
     if folder is final and not (final / PLAN_FILE).exists():
         raise DataError(f"{final} has no {PLAN_FILE}: it was not made by this command")
-    pieces, examples = _plan(dataset, source, folder, work.rows_per_file)
-    damage = faults([folder / piece.file for piece in pieces], work.workers, verify)
-    for file, what in damage.items():
-        if read_record(file) is not None:  # without one it was never finished
-            print(f"{what}; it is made anew", file=sys.stderr)
-    todo = [piece for piece in pieces if folder / piece.file in damage]
+    if folder is final:
+        open_published(published.NAME, final)  # metadata that cannot be read are damage of its own
+    rows_per_file = work.rows_per_file or published.ROWS_PER_FILE
+    if (folder / PLAN_FILE).exists():
+        _check_plan(folder, _plan(published, rows_per_file, thinning))
+    extract = functools.partial(_extract, final.with_name("extracted"), work, verify)
+    index = thinning.thin(published.read_index(extract))
+    if not (folder / PLAN_FILE).exists():  # founded when the source has proved sound
+        folder.mkdir(parents=True, exist_ok=True)
+        plan = _plan(published, rows_per_file, thinning)
+        write_text(folder / PLAN_FILE, json.dumps(plan, indent=1))
+    pieces = _cut(published.NAME, index, rows_per_file)
+    todo = _damaged(folder, pieces, work, verify)
     if todo or folder is unfinished:
         if folder is final:
             _rename(final, unfinished)
-        remove_leftovers(unfinished)
-        for piece in todo:
-            forget(unfinished / piece.file)
-        with progress(unfinished, pieces, todo):
-            make = functools.partial(make_piece, folder=unfinished, examples=examples)
-            if work.runner is None:
-                run_processes(make, todo, work.workers)
-            else:
-                run_beam(make, todo, work.runner, work.runner_options)
-        _finish(_builder(dataset, data_dir), unfinished, Totals.of(unfinished, pieces))
+        _make(unfinished, pieces, todo, published.examples, work)
+        write_metadata(published, unfinished, Totals.of(unfinished, pieces, index.skipped))
         _rename(unfinished, final)
-    return f"prepared {final}: {Totals.of(final, pieces)}"
+    return f"prepared {final}: {Totals.of(final, pieces, index.skipped)}"
 
 
 def verify(dataset: str, data_dir: Path | None, workers: int) -> str:
@@ -128,13 +129,10 @@ def verify(dataset: str, data_dir: Path | None, workers: int) -> str:
         DataError: the data set is not there or has no checksums, or a file is damaged; the message
             names each, what was expected and what found.
     """
-    builder = _builder(dataset, data_dir)
-    folder = Path(builder.data_path)
+    folder = published_folder(dataset, data_dir)
+    builder = open_published(dataset, folder)
     if not has_checksums(builder):
-        raise DataError(
-            f"the data set {dataset!r} is not prepared in {folder}: "
-            f"earth-embed prepare {dataset} --source DIR makes it"
-        )
+        raise DataError(f"{folder} has no {PLAN_FILE}: it was not made by this command")
     files = prepared_files(builder)
     if damage := faults(files, workers, contents=True):
         raise DataError(
@@ -147,19 +145,82 @@ def verify(dataset: str, data_dir: Path | None, workers: int) -> str:
     return f"{folder}: {len(files)} files, {size / 1e6:,.1f} MB, as their checksums say"
 
 
-def _builder(dataset: str, data_dir: Path | None) -> Any:
-    """The TFDS builder, whether or not the data set is there."""
-    if dataset not in FROM_FILES:
-        raise DataError(
-            f"no data set {dataset!r} that is made from published files; "
-            f"expected {' or '.join(FROM_FILES)}"
-        )
-    tfds = import_tfds()
+def _plan(published: PublishedFiles, rows_per_file: int, thinning: Thinning) -> dict[str, Any]:
+    """What decides the files."""
+    return {
+        **published.fingerprint(),
+        "rows_per_file": rows_per_file,
+        **thinning.fingerprint(),
+    }
+
+
+def _check_plan(folder: Path, plan: dict[str, Any]) -> None:
+    path = folder / PLAN_FILE
     try:
-        return tfds.builder(dataset, data_dir=data_dir, file_format="array_record")
-    except Exception as error:  # TFDS raises many kinds for metadata that it cannot read
-        place = "TFDS's default folder" if data_dir is None else data_dir
-        raise DataError(f"cannot open the data set {dataset!r} in {place}: {error}") from error
+        begun = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"cannot read {path}: {error}") from error
+    names = [name for name in {**begun, **plan} if begun.get(name) != plan.get(name)]
+    if differ := [f"{name} = {begun.get(name)}, found {plan.get(name)}" for name in names]:
+        raise DataError(
+            f"{folder} was begun with other settings: expected {'; '.join(differ)} "
+            "(remove the folder to prepare it anew)"
+        )
+
+
+def _cut(name: str, index: Index, rows_per_file: int) -> list[Piece]:
+    """The index in pieces, the same ones each time, by split.
+
+    One cell in ten is for validation, as for every data set.
+    """
+    held_out = is_validation(index.lonlat)
+    pieces = []
+    for split, members in (("train", ~held_out), ("validation", held_out)):
+        rows = index.rows(members)
+        starts = range(0, len(rows), rows_per_file)
+        for number, start in enumerate(starts):
+            file = f"{name}-{split}.array_record-{number:05}-of-{len(starts):05}"
+            pieces.append(Piece(split, file, tuple(rows[start : start + rows_per_file])))
+    return pieces
+
+
+def _extract(
+    folder: Path, work: Work, verify: bool, pieces: Sequence[Piece], examples: Examples
+) -> list[Path]:
+    """Makes the files that an index is read from; they stay beside the data set's versions."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if todo := _damaged(folder, pieces, work, verify):
+        _make(folder, pieces, todo, examples, work, "extract", " files")
+    return [folder / piece.file for piece in pieces]
+
+
+def _damaged(folder: Path, pieces: Sequence[Piece], work: Work, verify: bool) -> list[Piece]:
+    """The pieces that are not there, or not as they were made."""
+    damage = faults([folder / piece.file for piece in pieces], work.workers, verify)
+    for file, what in damage.items():
+        if read_record(file) is not None:  # without one it was never finished
+            print(f"{what}; it is made anew", file=sys.stderr)
+    return [piece for piece in pieces if folder / piece.file in damage]
+
+
+def _make(
+    folder: Path,
+    pieces: Sequence[Piece],
+    todo: Sequence[Piece],
+    examples: Examples,
+    work: Work,
+    doing: str = "prepare",
+    unit: str = " rows",
+) -> None:
+    remove_leftovers(folder)
+    for piece in todo:
+        forget(folder / piece.file)
+    with progress(folder, pieces, todo, doing, unit):
+        make = functools.partial(make_piece, folder=folder, examples=examples)
+        if work.runner is None:
+            run_processes(make, todo, work.workers)
+        else:
+            run_beam(make, todo, work.runner, work.runner_options)
 
 
 def _rename(old: Path, new: Path) -> None:
@@ -167,62 +228,3 @@ def _rename(old: Path, new: Path) -> None:
         os.rename(old, new)
     except OSError as error:
         raise EarthEmbedError(f"cannot rename {old} to {new}: {error.strerror}") from error
-
-
-def _plan(
-    dataset: str, source: Path, folder: Path, rows_per_file: int
-) -> tuple[list[Piece], Examples]:
-    """Cuts the index into pieces, the same ones each time; the first time it founds the folder."""
-    from earth_embed.data.datasets import chips
-
-    source = source.absolute()  # a worker may have another current directory
-    splits = chips.read_index(source)
-    plan = {
-        "index_sha256": checksum(source / "index.csv"),
-        "rows_per_file": rows_per_file,
-    }
-    path = folder / PLAN_FILE
-    if not path.exists():
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise EarthEmbedError(f"cannot write {folder}: {error}") from error
-        write_text(path, json.dumps(plan, indent=1))
-    try:
-        begun = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
-    if differ := [f"{k} = {begun.get(k)}, found {v}" for k, v in plan.items() if begun.get(k) != v]:
-        raise DataError(
-            f"{folder} was begun with other settings: expected {'; '.join(differ)} "
-            "(remove the folder to prepare it anew)"
-        )
-    pieces = []
-    for split, rows in splits.items():
-        starts = range(0, len(rows), rows_per_file)
-        for number, start in enumerate(starts):
-            file = f"{dataset}-{split}.array_record-{number:05}-of-{len(starts):05}"
-            pieces.append(Piece(split, file, tuple(rows[start : start + rows_per_file])))
-    return pieces, functools.partial(chips.serialized, source)
-
-
-def _finish(builder: Any, folder: Path, totals: Totals) -> None:
-    """Writes TFDS's metadata."""
-    tfds = import_tfds()
-    if not totals.examples.total():
-        raise DataError(
-            f"no row of the index has a file that can be used: {totals} "
-            f"(remove {folder} to start anew)"
-        )
-    infos = [
-        tfds.core.SplitInfo(
-            name=split, shard_lengths=lengths, num_bytes=totals.example_bytes[split]
-        )
-        for split, lengths in totals.lengths.items()
-    ]
-    builder.info.set_splits(tfds.core.SplitDict(infos))
-    builder.info.metadata.update(rows=totals.rows, skipped=dict(totals.skipped))
-    try:
-        builder.info.write_to_directory(folder)
-    except OSError as error:
-        raise EarthEmbedError(f"cannot write {folder}: {error}") from error

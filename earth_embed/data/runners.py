@@ -84,18 +84,26 @@ def run_beam(make: Make, pieces: Sequence[Piece], runner: str, options: Sequence
 
 
 @contextlib.contextmanager
-def progress(folder: Path, pieces: Sequence[Piece], todo: Sequence[Piece]) -> Iterator[None]:
+def progress(
+    folder: Path,
+    pieces: Sequence[Piece],
+    todo: Sequence[Piece],
+    doing: str = "prepare",
+    unit: str = " rows",
+) -> Iterator[None]:
     """Shows how far preparation is, by the records in the folder: it serves every runner.
 
     Args:
         folder: Where the pieces go.
         pieces: All of them.
         todo: Those still to be made; they have no records yet.
+        doing: What is being done.
+        unit: What the rows of the pieces are.
     """
     rows = sum(len(piece.rows) for piece in pieces)
     left = {piece.file: len(piece.rows) for piece in todo}
     ended = threading.Event()
-    with tqdm(total=rows, initial=rows - sum(left.values()), desc="prepare", unit=" rows") as bar:
+    with tqdm(total=rows, initial=rows - sum(left.values()), desc=doing, unit=unit) as bar:
 
         def look() -> None:
             for file in [file for file in left if read_record(folder / file)]:

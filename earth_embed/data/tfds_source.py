@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from earth_embed.coordinates import check_lonlat
+from earth_embed.data.datasets.catalogue import FROM_FILES
 from earth_embed.data.pieces import faults
+from earth_embed.data.prepared import open_published, published_folder
 from earth_embed.data.sources import SMALL, Examples, Source, encode_text
 from earth_embed.errors import DataError, require
 from earth_embed.files import one_at_a_time
@@ -52,7 +54,10 @@ def prepare(dataset: str, data_dir: str | os.PathLike[str] | None) -> tfds.core.
     from google.protobuf.json_format import ParseError  # type: ignore[import-untyped]
 
     try:
-        builder = tfds.builder(dataset, data_dir=data_dir, file_format="array_record")
+        if dataset in FROM_FILES:
+            builder = open_published(dataset, published_folder(dataset, data_dir))
+        else:
+            builder = tfds.builder(dataset, data_dir=data_dir, file_format="array_record")
         if not Path(builder.data_path).exists():
             # The processes of a run on one host ask for it all at once; the first one makes it.
             with one_at_a_time(Path(builder.data_path).parent):
@@ -274,7 +279,6 @@ def import_tfds() -> Any:
 
         from earth_embed.data.datasets import (  # noqa: F401
             blue_marble,
-            chips,
             land_labels,
             linke_turbidity,
             toponyms,

@@ -27,15 +27,21 @@ class Totals:
     """Rows without an example, by reason."""
 
     @classmethod
-    def of(cls, folder: Path, pieces: Sequence[Piece]) -> Totals:
+    def of(cls, folder: Path, pieces: Sequence[Piece], skipped: Counter[str]) -> Totals:
         """Adds up the records.
+
+        Args:
+            folder: Where the files are.
+            pieces: What they were made from.
+            skipped: Rows of the index that are in no piece, by reason.
 
         Raises:
             DataError: a file is not there.
         """
         lengths: dict[str, list[int]] = {}
         example_bytes: Counter[str] = Counter()
-        skipped: Counter[str] = Counter()
+        rows = sum(len(piece.rows) for piece in pieces) + skipped.total()
+        skipped = skipped.copy()
         size = 0
         for piece in pieces:
             record = read_record(folder / piece.file)
@@ -45,7 +51,6 @@ class Totals:
             example_bytes[piece.split] += record.example_bytes
             skipped.update({reason: len(rows) for reason, rows in record.skipped.items()})
             size += record.bytes
-        rows = sum(len(piece.rows) for piece in pieces)
         return cls(lengths, example_bytes, size, rows, skipped)
 
     @property

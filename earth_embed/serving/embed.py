@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from tqdm import tqdm
 
-from earth_embed.data.geotable import TABLE_SUFFIXES, read_geotable
+from earth_embed.data.geotable import read_geotable
 from earth_embed.errors import DataError
 from earth_embed.files import atomic_output, check_suffix
 from earth_embed.pretrained import LocationEncoder
 
 if TYPE_CHECKING:
     import pyarrow
+
+OUTPUT_SUFFIXES = (".csv", ".parquet", ".pq")
+"""What the written table's file name may end in."""
 
 Batches: TypeAlias = "Iterator[tuple[pyarrow.Table, np.ndarray]]"
 """Rows of the table, and their embeddings (B, D) float32."""
@@ -33,7 +36,7 @@ def embed_table(
 
     Args:
         encoder: The location encoder.
-        source: A CSV, Parquet or GeoParquet file; see `read_geotable`.
+        source: A CSV, JSON lines, Parquet or GeoParquet file; see `read_geotable`.
         output: The file to write, .parquet, .pq or .csv.
         batch_size: Rows embedded, and written, at a time.
 
@@ -47,7 +50,7 @@ def embed_table(
         EarthEmbedError: the output cannot be written.
     """
     source, output = Path(source), Path(output)
-    as_csv = check_suffix(output, TABLE_SUFFIXES, "a table") == ".csv"
+    as_csv = check_suffix(output, OUTPUT_SUFFIXES, "a table") == ".csv"
     if source.exists() and output.exists() and output.samefile(source):
         raise DataError(f"{output} is the input itself; name another output")
     table, lonlat = read_geotable(source, verbatim=as_csv)

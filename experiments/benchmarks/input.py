@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from earth_embed.config import Input
+from earth_embed.data.datasets.chips import S2100k
 from earth_embed.data.order import Draw
 from earth_embed.data.pipeline import Batches
 from earth_embed.data.preparation import Work, prepare_from_files
@@ -107,7 +108,7 @@ def prepare_chips(folder, rows):
     published, real = published_chips(folder, rows)
     start = time.perf_counter()
     with open(os.devnull, "w") as quiet, contextlib.redirect_stderr(quiet):
-        prepare_from_files("s2_100k", published, folder / "tfds")
+        prepare_from_files(S2100k(published), folder / "tfds")
     seconds = time.perf_counter() - start
     builder = prepare("s2_100k", folder / "tfds")
     files = prepared_files(builder)

@@ -16,7 +16,8 @@ import numpy as np
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 from array_record.python.array_record_module import ArrayRecordWriter
 
-from earth_embed.data.datasets import chips
+from earth_embed.data.datasets.chips import S2100k
+from earth_embed.data.datasets.places import is_validation
 from earth_embed.data.pieces import WRITER_OPTIONS
 from input import published_chips
 
@@ -30,8 +31,10 @@ def main():
     quick = parser.parse_args().quick
     with tempfile.TemporaryDirectory() as folder:
         published, real = published_chips(Path(folder), 20 if quick else 200)
-        splits = chips.read_index(published)
-        records = list(chips.serialized(published, tuple(splits["train"])))
+        dataset = S2100k(published)
+        index = dataset.read_index(make=None)
+        rows = index.rows(~is_validation(index.lonlat))
+        records = list(dataset.examples(tuple(rows)))
         print(f"{'Real' if real else 'Generated'} chips; the data sets have {WRITER_OPTIONS}.\n")
         times = {name: ([], []) for name in COMPRESSIONS}
         files = {name: Path(folder) / name.replace(":", "") for name in COMPRESSIONS}

@@ -2,6 +2,7 @@
 
 import pytest
 
+from earth_embed.data.datasets.chips import S2100k
 from earth_embed.data.preparation import Work, prepare_from_files
 from earth_embed.data.runners import run_beam
 from earth_embed.errors import EarthEmbedError
@@ -24,8 +25,8 @@ def beam(options=LOCAL):
 
 
 def test_two_workers_make_the_same_bytes_as_one_process(published, tmp_path):
-    prepare_from_files("s2_100k", published, tmp_path / "alone", Work(workers=1, rows_per_file=4))
-    prepare_from_files("s2_100k", published, tmp_path / "beam", beam())
+    prepare_from_files(S2100k(published), tmp_path / "alone", Work(workers=1, rows_per_file=4))
+    prepare_from_files(S2100k(published), tmp_path / "beam", beam())
     assert shards(tmp_path / "beam") == shards(tmp_path / "alone")
 
     # and go on where another engine's work was lost
@@ -33,7 +34,7 @@ def test_two_workers_make_the_same_bytes_as_one_process(published, tmp_path):
     bad = sorted(folder.glob("*.array_record-*-of-?????"))[1]
     before = marks(folder)
     flip_a_bit(bad)
-    prepare_from_files("s2_100k", published, tmp_path / "beam", beam(()), verify=True)
+    prepare_from_files(S2100k(published), tmp_path / "beam", beam(()), verify=True)
     assert shards(tmp_path / "beam") == shards(tmp_path / "alone")
     after = marks(folder)
     changed = {name for name in before if before[name] != after[name]}

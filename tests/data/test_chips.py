@@ -13,6 +13,8 @@ import pytest
 import rasterio
 
 from earth_embed.cli import main
+from earth_embed.data.datasets.catalogue import from_files
+from earth_embed.data.datasets.chips import S2100k
 from earth_embed.data.datasets.places import is_validation
 from earth_embed.data.preparation import Work, prepare_from_files, verify
 from earth_embed.data.tfds_source import open_tfds, prepare
@@ -48,7 +50,7 @@ def published(tmp_path_factory):
 def reference(published, tmp_path_factory):
     """The data directory of a preparation that nothing disturbed, in one process."""
     folder = tmp_path_factory.mktemp("reference")
-    prepare_from_files("s2_100k", published, folder, ALONE)
+    prepare_from_files(S2100k(published), folder, ALONE)
     return folder
 
 
@@ -100,13 +102,13 @@ def test_chips_and_places_are_those_of_the_files(published, reference):
 )
 def test_real_chips(tmp_path):
     real = Path(os.environ["EARTH_EMBED_DATA"]) / "s2_100k_sample"
-    said = prepare_from_files("s2_100k", real, tmp_path, ALONE)
+    said = prepare_from_files(S2100k(real), tmp_path, ALONE)
     assert "skipped 0 of 20 rows" in said
     assert_holds(tmp_path, real)
 
 
 def test_processes_make_the_same_bytes(published, reference, tmp_path):
-    prepare_from_files("s2_100k", published, tmp_path, Work(workers=2, rows_per_file=4))
+    prepare_from_files(S2100k(published), tmp_path, Work(workers=2, rows_per_file=4))
     assert shards(tmp_path) == shards(reference)
     assert len(shards(tmp_path)) > 8
 
@@ -120,7 +122,7 @@ def test_files_that_hold_no_chip_are_skipped_and_counted(tmp_path, rng):
     write_chip(images / files[3], make_chip(rng)[:128])
     write_chip(images / files[4], make_chip(rng).astype(np.float32))
     (images / files[5]).write_bytes(rng.bytes(60_000))
-    said = prepare_from_files("s2_100k", tmp_path / "published", tmp_path / "data", ALONE)
+    said = prepare_from_files(S2100k(tmp_path / "published"), tmp_path / "data", ALONE)
     counts = {"missing": 1, "tiny": 1, "broken": 2, "of another shape or type": 2}
     assert said.endswith(
         "skipped 6 of 7 rows: 2 broken, 1 missing, 2 of another shape or type, 1 tiny"
@@ -177,7 +179,7 @@ def test_a_source_that_cannot_be_used_is_one_error(tmp_path, spoil, error, messa
     write_source(tmp_path / "published", 3)
     spoil(tmp_path / "published")
     with pytest.raises(error, match=message):
-        prepare_from_files("s2_100k", tmp_path / "published", tmp_path / "data", ALONE)
+        prepare_from_files(S2100k(tmp_path / "published"), tmp_path / "data", ALONE)
     assert not files_in(tmp_path / "data").exists()
 
 
@@ -185,7 +187,7 @@ def test_a_data_set_that_is_not_prepared_says_how(tmp_path):
     with pytest.raises(DataError, match="earth-embed prepare s2_100k --source DIR"):
         open_tfds("s2_100k", "chip", "train", tmp_path, 1)
     with pytest.raises(DataError, match=r"'toponyms' that is made from .* files; expected s2_100k"):
-        prepare_from_files("toponyms", tmp_path, tmp_path)
+        from_files("toponyms", tmp_path)
     with pytest.raises(DataError, match=r"not prepared in .*--source DIR"):
         verify("s2_100k", tmp_path, 1)
     with pytest.raises(DataError, match=r"'toponyms' that is made from .* files; expected s2_100k"):
@@ -307,8 +309,8 @@ def test_damage_once_found_is_not_forgotten(prepared, reference, published):
     bad = sorted(files_in(prepared).glob("s2*array_record*-of-?????"))[3]
     flip_a_bit(bad)
     with limited_file_size(1000), pytest.raises(EarthEmbedError, match="File too large"):
-        prepare_from_files("s2_100k", published, prepared, ALONE, verify=True)
-    prepare_from_files("s2_100k", published, prepared, ALONE)
+        prepare_from_files(S2100k(published), prepared, ALONE, verify=True)
+    prepare_from_files(S2100k(published), prepared, ALONE)
     assert shards(prepared) == shards(reference)
 
 
@@ -316,30 +318,30 @@ def test_damage_once_found_is_not_forgotten(prepared, reference, published):
 def test_unreadable_metadata_is_one_error(prepared, published, file):
     (files_in(prepared) / file).write_text("{")
     with pytest.raises(DataError, match=r"cannot (read|open) .*"):
-        prepare_from_files("s2_100k", published, prepared, ALONE)
+        prepare_from_files(S2100k(published), prepared, ALONE)
 
 
 def test_a_folder_of_other_making_is_left_alone(tmp_path, published):
     files_in(tmp_path).mkdir(parents=True)
     with pytest.raises(DataError, match=r"has no plan\.json: it was not made by this command"):
-        prepare_from_files("s2_100k", published, tmp_path, ALONE)
+        prepare_from_files(S2100k(published), tmp_path, ALONE)
     assert not [*files_in(tmp_path).iterdir()]
 
 
 def test_a_finished_data_set_is_left_alone(prepared, published):
     before = marks(files_in(prepared))
-    prepare_from_files("s2_100k", published, prepared, ALONE)
+    prepare_from_files(S2100k(published), prepared, ALONE)
     assert marks(files_in(prepared)) == before
 
 
 def test_other_settings_are_refused(prepared, published, tmp_path):
     with pytest.raises(DataError, match="expected rows_per_file = 4, found 5"):
-        prepare_from_files("s2_100k", published, prepared, Work(workers=1, rows_per_file=5))
+        prepare_from_files(S2100k(published), prepared, Work(workers=1, rows_per_file=5))
     lonlat, files = index_of(published)
     (tmp_path / "other" / "images").mkdir(parents=True)
     write_index(tmp_path / "other", lonlat[::-1], files)
     with pytest.raises(DataError, match=r"expected index_sha256 = [0-9a-f]+, found"):
-        prepare_from_files("s2_100k", tmp_path / "other", prepared, ALONE)
+        prepare_from_files(S2100k(tmp_path / "other"), prepared, ALONE)
 
 
 def test_a_full_disk_is_one_error_and_what_was_done_is_kept(published, reference, tmp_path):
@@ -347,10 +349,10 @@ def test_a_full_disk_is_one_error_and_what_was_done_is_kept(published, reference
     assert sizes[0] < sizes[-1]  # the last piece of a split is smaller
     full = limited_file_size(sizes[-1] - 1)
     with full, pytest.raises(EarthEmbedError, match=r"cannot write .*s2_100k-.*File too large"):
-        prepare_from_files("s2_100k", published, tmp_path, ALONE)
+        prepare_from_files(S2100k(published), tmp_path, ALONE)
     assert hidden(tmp_path) == {".lock"}
     kept = shards(tmp_path)
-    prepare_from_files("s2_100k", published, tmp_path, ALONE)
+    prepare_from_files(S2100k(published), tmp_path, ALONE)
     assert shards(tmp_path) == shards(reference)
     assert kept.items() <= shards(reference).items()
 
@@ -358,4 +360,4 @@ def test_a_full_disk_is_one_error_and_what_was_done_is_kept(published, reference
 @pytest.mark.skipif(find_spec("apache_beam") is not None, reason="Beam is installed")
 def test_a_runner_without_beam_names_the_extra(published, tmp_path):
     with pytest.raises(EarthEmbedError, match=r"'apache-beam'.*earth-embed\[beam\]"):
-        prepare_from_files("s2_100k", published, tmp_path, Work(runner="DirectRunner"))
+        prepare_from_files(S2100k(published), tmp_path, Work(runner="DirectRunner"))

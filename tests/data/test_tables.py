@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from earth_embed.config.files import load_experiment
+from earth_embed.data import geotable
 from earth_embed.data.sources import encode_text
 from earth_embed.data.tables import open_table
 from earth_embed.errors import CoordinateError, DataError
@@ -27,7 +30,12 @@ def places(rng):
 
 def write(folder, frame, name="places.csv"):
     path = folder / name
-    frame.to_csv(path, index=False) if path.suffix == ".csv" else frame.to_parquet(path)
+    if path.suffix == ".csv":
+        frame.to_csv(path, index=False)
+    elif path.suffix == ".jsonl":
+        frame.to_json(path, orient="records", lines=True, double_precision=15)
+    else:
+        frame.to_parquet(path)
     return path
 
 
@@ -44,7 +52,7 @@ def write_image(folder, name, size=(5, 4), mode="RGB", value=0):
     return name
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".pq"])
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet", ".pq"])
 def test_numbers_become_float32_columns(tmp_path, places, suffix):
     frame = places.assign(a=np.arange(COUNT), b=np.linspace(0, 1, COUNT))
     path = write(tmp_path, frame, f"places{suffix}")
@@ -54,6 +62,42 @@ def test_numbers_become_float32_columns(tmp_path, places, suffix):
     np.testing.assert_allclose(examples["lonlat"], frame[["lon", "lat"]], rtol=1e-6)
     assert examples["lonlat"].dtype == np.float32
     np.testing.assert_array_equal(read_all(path, "b")["sample"], examples["sample"][:, 1:])
+
+
+def guide(count):
+    """Places of a travel guide, as JSON lines: whole and other degrees, lists, missing values."""
+    rng = np.random.default_rng(3)
+    for number, (lon, lat) in enumerate(rng.uniform(-90, 90, (count, 2)).round(3).tolist()):
+        lat = int(lat) if number < count // 2 else lat
+        near = [f"Place {n}" for n in range(number % 3)] or None
+        text = f"Place {number} – “a town”,\nby the sea."
+        yield {"title": f"Place {number}", "lat": lat, "LON": lon, "text": text, "next": near}
+
+
+@pytest.mark.parametrize("block", [1 << 24, 400])
+def test_json_lines_are_a_table_of_texts(tmp_path, monkeypatch, block):
+    monkeypatch.setattr(geotable, "_BLOCK", block)  # a long file is read in blocks
+    rows = list(guide(60))
+    path = tmp_path / "guide.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    examples = read_all(path, "text", text_bytes=40)
+    texts = [row["text"] for row in rows]
+    np.testing.assert_array_equal(examples["sample"], encode_text(texts, 40))
+    lonlat = [[row["LON"], row["lat"]] for row in rows]
+    np.testing.assert_array_equal(examples["lonlat"], np.float32(lonlat))
+
+
+@pytest.mark.skipif(
+    "EARTH_EMBED_DATA" not in os.environ, reason="EARTH_EMBED_DATA names no folder of real data"
+)
+def test_real_json_lines():
+    path = Path(os.environ["EARTH_EMBED_DATA"]) / "text" / "wikivoyage_places.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    examples = read_all(path, "text", text_bytes=200)
+    expected = encode_text([row["text"] for row in rows], 200)
+    np.testing.assert_array_equal(examples["sample"], expected)
+    lonlat = [[row["lon"], row["lat"]] for row in rows]
+    np.testing.assert_array_equal(examples["lonlat"], np.float32(lonlat))
 
 
 @pytest.mark.parametrize("kind", ["str", "category"])
@@ -146,13 +190,20 @@ def test_an_unknown_split_is_refused(tmp_path, places):
     ("name", "content", "message"),
     [
         ("no.csv", None, "no such table"),
-        ("no.xlsx", b"", r"ends in \.csv, \.parquet, \.pq"),
+        ("no.xlsx", b"", r"ends in \.csv, \.jsonl, \.parquet"),
         ("no.csv", b"", "cannot read .*Empty CSV"),
         ("no.csv", b"lon,lat,v\n", "has no rows"),
         ("no.csv", b"lon,lat,v\n1,2\n", "cannot read .*Expected 3 columns, got 2"),
         ("no.csv", b"lon,lat,v,v\n1,2,3,4\n", "more than one column named v"),
         ("no.csv", b"x,y,v\n1,2,3\n", "needs columns lon and lat .*it has x, y, v"),
         ("no.csv", b"lon,lat,v\n1,2,\xff\xfe\n", "'v' holds binary; expected .*UTF-8"),
+        ("no.jsonl", b"", "cannot read .*Empty JSON"),
+        ("no.jsonl", b'{"lon": 1, "lat": 2, "v": 3\n', "cannot read .*JSON parse error"),
+        (
+            "no.jsonl",
+            b'{"lon":1,"lat":2,"v":"a"}\n{"lon":1,"lat":2}\n',
+            "'v' has no value in row 1",
+        ),
         ("no.parquet", b"PAR1", "cannot read .*no.parquet"),
         ("no.csv", b"lon,lat,u\n1,2,3\n", "no column 'v'; it has lon, lat, u"),
         ("no.csv", b"lon,lat,v\n1,2,3\n3,4,\n", "'v' has no value in row 1"),

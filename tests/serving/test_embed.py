@@ -169,7 +169,7 @@ def test_geometry_does_not_fit_into_csv(tmp_path, places):
     assert [file.name for file in tmp_path.iterdir()] == ["in.parquet"]
 
 
-@pytest.mark.parametrize("name", ["out.xlsx", "out", "out.npy"])
+@pytest.mark.parametrize("name", ["out.xlsx", "out", "out.npy", "out.jsonl"])
 def test_other_suffixes_are_refused(tmp_path, places, name):
     places.to_parquet(tmp_path / "in.parquet")
     with pytest.raises(DataError, match=r"written as \.csv or \.parquet or \.pq, not"):

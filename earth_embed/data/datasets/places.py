@@ -13,32 +13,48 @@ from pathlib import Path
 
 import numpy as np
 
+from earth_embed.coordinates import EARTH_RADIUS_KM
 from earth_embed.data.order import hash_string, mix64
 from earth_embed.errors import DataError, require
 
 ROLES = ("blue_marble", "toponyms", "linke_turbidity", "land_labels")
 """The data sets that share the Earth. Their order is part of the deal: append, never reorder."""
 
-COLUMNS, ROWS = 1600, 510
-"""Cells in longitude and in sin(latitude): 4πR² / (1600 · 510) = (25 km)² each."""
+CELL_KM = 25.0
+"""Side of a cell."""
 
 VALIDATION_PARTS = 10
 """One cell in so many is for validation."""
 
 
-def cell_of(lonlat: np.ndarray) -> np.ndarray:
+def grid_of(km: float) -> tuple[int, int]:
+    """Cells in longitude and in sin(latitude), square at the equator.
+
+    A row is 2R / rows high there, and each cell has the area 4πR² / (columns · rows) ≈ km².
+
+    Args:
+        km: Side of a cell, km.
+    """
+    rows = max(1, round(2 * EARTH_RADIUS_KM / km))
+    columns = max(1, round(4 * np.pi * EARTH_RADIUS_KM**2 / (km**2 * rows)))
+    return columns, rows
+
+
+def cell_of(lonlat: np.ndarray, km: float = CELL_KM) -> np.ndarray:
     """The equal-area cell that holds each point.
 
     Args:
         lonlat: (N, 2), degrees.
+        km: Side of a cell, km.
 
     Returns:
-        (N,) int64 in [0, ROWS · COLUMNS).
+        (N,) int64 in [0, rows · columns) of `grid_of(km)`.
     """
+    columns, rows = grid_of(km)
     lon, lat = np.asarray(lonlat, np.float64).T
-    column = np.floor((lon + 180) / 360 * COLUMNS).astype(np.int64) % COLUMNS
-    row = np.floor((np.sin(np.radians(lat)) + 1) / 2 * ROWS).astype(np.int64)
-    return np.minimum(row, ROWS - 1) * COLUMNS + column
+    column = np.floor((lon + 180) / 360 * columns).astype(np.int64) % columns
+    row = np.floor((np.sin(np.radians(lat)) + 1) / 2 * rows).astype(np.int64)
+    return np.minimum(row, rows - 1) * columns + column
 
 
 def has_role(role: str, lonlat: np.ndarray) -> np.ndarray:

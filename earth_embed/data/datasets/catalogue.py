@@ -1,0 +1,49 @@
+"""The data sets that are made from published files, by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from earth_embed.data.datasets.chips import S2100k
+from earth_embed.data.datasets.photographs import Mp16
+from earth_embed.data.datasets.wikipedia import Wikipedia
+from earth_embed.data.published import PublishedFiles
+from earth_embed.errors import ConfigError, DataError
+
+FROM_FILES: dict[str, type[PublishedFiles]] = {
+    kind.NAME: kind for kind in (S2100k, Mp16, Wikipedia)
+}
+"""Name → what makes it of a folder."""
+
+
+def check_from_files(dataset: str) -> None:
+    """Checks a name.
+
+    Raises:
+        DataError: there is no such data set.
+    """
+    if dataset not in FROM_FILES:
+        raise DataError(
+            f"no data set {dataset!r} that is made from published files; "
+            f"expected {' or '.join(FROM_FILES)}"
+        )
+
+
+def from_files(dataset: str, source: Path, image_size: int | None = None) -> PublishedFiles:
+    """A data set and its published files.
+
+    Args:
+        dataset: One of FROM_FILES.
+        source: The folder of the published files.
+        image_size: Side of the pictures of mp16, pixels; None for its default.
+
+    Raises:
+        DataError: there is no such data set.
+        ConfigError: it has no size of pictures to choose.
+    """
+    check_from_files(dataset)
+    if image_size is None:
+        return FROM_FILES[dataset](source)
+    if dataset != Mp16.NAME:
+        raise ConfigError(f"image_size is an option of {Mp16.NAME}; {dataset} has no such choice")
+    return Mp16(source, image_size)

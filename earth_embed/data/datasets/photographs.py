@@ -1,0 +1,129 @@
+"""Data set "mp16": geotagged photographs, from the list and the files of MP-16.
+
+A folder holds one CSV file, the published list with columns IMG_ID, LAT and LON (degrees), whatever
+its name; and images/IMG_ID, JPEG, in as many folders below it as IMG_ID names.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from earth_embed.data.geotable import file_names, read_geotable
+from earth_embed.data.pieces import Skipped, checksum
+from earth_embed.data.published import Index, MakeFiles, PublishedFiles
+from earth_embed.errors import ConfigError, DataError, require
+
+TINY_BYTES, TINY_PIXELS = 500, 32
+"""Smaller files, and pictures with a shorter side, show no place."""
+
+QUALITY = 90
+"""Of the stored JPEG: what is published is JPEG already, and coarser steps would show twice."""
+
+
+@dataclass(frozen=True)
+class Mp16(PublishedFiles):
+    """Photographs of one size, cut square from the middle, at the places where they were taken."""
+
+    NAME: ClassVar = "mp16"
+    ROWS_PER_FILE: ClassVar = 4096
+    ABOUT: ClassVar = {
+        "description": (
+            "Photographs of MP-16 (MediaEval Placing Task 2016), the part of YFCC100M with places "
+            "on which GeoCLIP was trained: scaled to one shorter side and cut square from the "
+            "middle, as JPEG. Each photograph has a Creative Commons licence of its own."
+        ),
+        "homepage": "https://github.com/TIBHannover/GeoEstimation",
+        "citation": (
+            "@article{larson2017benchmarking, title={The benchmarking initiative for multimedia "
+            "evaluation: MediaEval 2016}, author={Larson, Martha and Soleymani, Mohammad and "
+            "Gravier, Guillaume and Ionescu, Bogdan and Jones, Gareth J. F.}, "
+            "journal={IEEE MultiMedia}, volume={24}, number={1}, pages={93--96}, year={2017}}"
+        ),
+    }
+
+    image_size: int = 256
+    """Side of the stored pictures, pixels."""
+
+    def __post_init__(self) -> None:
+        """Checks the size."""
+        super().__post_init__()
+        if not 8 <= self.image_size <= 4096:
+            raise ConfigError(f"image_size = {self.image_size}: expected 8 … 4096 pixels")
+
+    def sample_features(self) -> dict[str, Any]:
+        """One JPEG image; all have one size, as a batch needs."""
+        import tensorflow_datasets as tfds
+
+        shape = (self.image_size, self.image_size, 3)
+        return {"image": tfds.features.Image(shape=shape, encoding_format="jpeg")}
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The list and the size; of photographs that came later nothing is known."""
+        return {"index_sha256": checksum(self._list()), "image_size": self.image_size}
+
+    def read_index(self, make: MakeFiles) -> Index:
+        """The rows of the list that have a place."""
+        del make
+        path = self._list()
+        if not (self.source / "images").is_dir():
+            raise DataError(
+                f"{self.source}: expected a CSV file and a folder images, found no such folder"
+            )
+        table, lonlat = read_geotable(path, may_lack_places=True)
+        names = file_names(table, path, "IMG_ID")
+        placed = ~np.isnan(lonlat).any(axis=1)
+        skipped = Counter({"without a place": int((~placed).sum())})
+        keys = [names[row] for row in np.flatnonzero(placed).tolist()]
+        return Index(keys, lonlat[placed].astype(np.float32), +skipped)  # + drops a zero
+
+    def sample(self, key: str) -> dict[str, Any] | Skipped:
+        """Reads a photograph by its file's name."""
+        picture = read_photograph(self.source / "images" / key, key, self.image_size)
+        return picture if isinstance(picture, Skipped) else {"image": io.BytesIO(picture)}
+
+    def _list(self) -> Path:
+        found = sorted(self.source.glob("*.csv"))
+        if len(found) != 1:
+            names = ", ".join(path.name for path in found) or "none"
+            raise DataError(f"{self.source}: expected one CSV file, the list; found {names}")
+        return found[0]
+
+
+def read_photograph(path: Path, name: str, size: int) -> bytes | Skipped:
+    """A photograph as JPEG of size × size pixels in RGB, or why there is none.
+
+    Args:
+        path: Its file.
+        name: What it is called where it is skipped.
+        size: Side of the result, pixels.
+    """
+    try:
+        from PIL import Image, ImageOps
+    except ImportError as error:
+        raise require("pillow", "tables", "reading images") from error
+    if not path.is_file():
+        return Skipped("missing", name)
+    if path.stat().st_size < TINY_BYTES:
+        return Skipped("tiny", name)
+    try:
+        with warnings.catch_warnings(), Image.open(path, formats=("JPEG",)) as image:
+            warnings.simplefilter("ignore")  # of EXIF that is not whole
+            if min(image.size) < TINY_PIXELS:
+                return Skipped("tiny", name)
+            # The decoder halves a large picture as often as it can: a fraction of the time.
+            image.draft("RGB", (size, size))
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return Skipped("broken", name)
+    stored = io.BytesIO()
+    ImageOps.fit(upright, (size, size), Image.Resampling.BICUBIC).save(
+        stored, "JPEG", quality=QUALITY
+    )
+    return stored.getvalue()
