@@ -17,14 +17,20 @@ if TYPE_CHECKING:
 TABLE_SUFFIXES = (".csv", ".parquet", ".pq")
 """What a table's file name may end in."""
 
-_LONLAT_NAMES = (("lon", "lat"), ("longitude", "latitude"))
+_LONLAT_NAMES = (
+    ("lon", "lat"),
+    ("longitude", "latitude"),
+    ("lng", "lat"),
+    ("long", "lat"),
+    ("decimallongitude", "decimallatitude"),  # Darwin Core
+)
 
 
 def read_geotable(path: Path, *, verbatim: bool = False) -> tuple[pyarrow.Table, np.ndarray]:
     """Reads a table and where its rows lie.
 
-    The places are the columns lon and lat (or longitude and latitude, in any case), else the point
-    geometry of a GeoParquet file, which is brought to WGS84 from whatever CRS it has.
+    The places are the columns lon and lat (or another of `_LONLAT_NAMES`, in any case), else the
+    point geometry of a GeoParquet file, which is brought to WGS84 from whatever CRS it has.
 
     Args:
         path: A CSV (UTF-8, comma-separated, with a header) or Parquet file.

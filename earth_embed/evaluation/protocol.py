@@ -9,26 +9,28 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from earth_embed.coordinates import block_of
+from earth_embed.data.datasets.continents import continent_of
 from earth_embed.data.labels import Labels, Target
 from earth_embed.data.order import hash_string
 from earth_embed.errors import ConfigError, DataError
 from earth_embed.evaluation.interpolation import interpolator
 from earth_embed.evaluation.mlp import mlp_probe
-from earth_embed.evaluation.results import INTERPOLATION, Record, Results, Row
+from earth_embed.evaluation.results import INTERPOLATION, Places, Record, Results, Row
 from earth_embed.evaluation.ridge import ridge_probe
 from earth_embed.evaluation.scores import score
-from earth_embed.evaluation.settings import Settings
+from earth_embed.evaluation.settings import CONTINENTS, RANDOM, Settings, block_split_name
 from earth_embed.evaluation.splits import (
-    SPLIT_KINDS,
     Split,
-    SplitKind,
-    block_folds,
+    deal,
+    hold_out,
     inner_split,
+    leave_one_out,
     limit_labels,
-    split_places,
 )
 
 _FEWEST_PLACES = 50
+_FEWEST_OF_A_CONTINENT = 20
 
 # One BLAS thread: sums then have one order whatever the number of cores, and BLAS does not fight
 # XLA for them (three times the CPU time where it did).
@@ -58,18 +60,18 @@ def evaluate(
         every call on one machine.
 
     Raises:
-        ConfigError: an unknown task, or `name` is none of the features.
-        DataError: too few places, features that are not finite, or not one a place.
+        ConfigError: `name` is none of the features.
+        DataError: too few places, or places too close for the splits; features that are not
+            finite, or not one a place.
     """
     settings = settings or Settings()
     _check_features(features, labels, name)
-    targets = select_targets(labels, settings.tasks)
+    targets = labels.targets
+    groups = _groups(labels.lonlat, settings)
     splits = {
-        (kind, seed): split_places(
-            kind, labels.lonlat, seed, settings.block_degrees, settings.test_fraction
-        )
-        for kind in SPLIT_KINDS
-        for seed in range(settings.seeds)
+        (kind, seed, fold): split
+        for kind in settings.splits
+        for (seed, fold), split in _splits(kind, groups[kind], labels, settings).items()
     }
     # One list for all splits, so that every mean is over the same seeds.
     fewest = min(len(split.train) for split in splits.values())
@@ -81,10 +83,11 @@ def evaluate(
     ]
     fits = list(itertools.product(splits, counts, rows))
     records = []
-    for (kind, seed), count, row in tqdm(fits, desc="evaluate", unit="fit", disable=not progress):
-        split = splits[kind, seed]
+    bar = tqdm(fits, desc=", ".join(targets), unit="fit", disable=not progress)
+    for (kind, seed, fold), count, row in bar:
+        split = splits[kind, seed, fold]
         outer = Split(limit_labels(split.train, count, seed), split.test)
-        predict = _probe(row, features, labels.lonlat, outer, kind, seed, settings)
+        predict = _probe(row, features, labels.lonlat, outer, groups[kind], seed, settings)
         for target in targets.values():
             records.append(
                 Record(
@@ -93,6 +96,7 @@ def evaluate(
                     probe=row.probe,
                     split=kind,
                     seed=seed,
+                    fold=fold,
                     labels=count,
                     train=len(outer.train),
                     test=len(outer.test),
@@ -100,7 +104,11 @@ def evaluate(
                 )
             )
     kinds = {task: target.kind for task, target in targets.items()}
-    return Results(name=name, settings=settings, kinds=kinds, records=tuple(records))
+    places = {
+        task: Places(len(target.values), target.source, target.dropped)
+        for task, target in targets.items()
+    }
+    return Results(name=name, settings=settings, kinds=kinds, records=tuple(records), places=places)
 
 
 @_one_thread
@@ -119,8 +127,9 @@ def out_of_block(
         Task → (N,) values, or class ids.
     """
     predictions = {target.name: np.empty_like(target.values) for target in targets}
-    for outer in block_folds(labels.lonlat, seed=0, degrees=block_degrees):
-        inner = inner_split("block", labels.lonlat, outer.train, 0, block_degrees, 0.2)
+    blocks = block_of(labels.lonlat, block_degrees)
+    for outer in deal(blocks, np.arange(len(blocks)), seed=0):
+        inner = inner_split(blocks, outer.train, 0, 0.2)
         predict = ridge_probe(features, outer, inner)
         for task, prediction in predictions.items():
             prediction[outer.test] = predict(labels.targets[task])
@@ -139,32 +148,67 @@ def select_targets(labels: Labels, tasks: tuple[str, ...]) -> dict[str, Target]:
     return {task: labels.targets[task] for task in tasks}
 
 
+def _groups(lonlat: np.ndarray, settings: Settings) -> dict[str, np.ndarray | None]:
+    """What each kind of split holds out together: (N,) groups, or None for single places."""
+    groups: dict[str, np.ndarray | None] = {RANDOM: None}
+    for degrees in settings.block_degrees:
+        groups[block_split_name(degrees)] = block_of(lonlat, degrees)
+    if settings.continents:
+        groups[CONTINENTS] = continent_of(lonlat)
+    return groups
+
+
+def _splits(
+    kind: str, groups: np.ndarray | None, labels: Labels, settings: Settings
+) -> dict[tuple[int, int], Split]:
+    """The splits of one kind, by seed and fold; a continent has its number in place of a seed."""
+    rows = np.arange(len(labels.lonlat))
+    splits: dict[tuple[int, int], Split] = {}
+    try:
+        if kind == CONTINENTS and groups is not None:
+            left_out = leave_one_out(groups, _FEWEST_OF_A_CONTINENT)
+            splits = {(continent, 0): split for continent, split in left_out.items()}
+        elif settings.folds:
+            for seed in range(settings.seeds):
+                folds = enumerate(deal(groups, rows, seed, settings.folds))
+                splits |= {(seed, fold): split for fold, split in folds}
+        else:
+            for seed in range(settings.seeds):
+                splits[seed, 0] = hold_out(groups, rows, seed, settings.test_fraction)
+        for (seed, _), split in splits.items():  # what the probes will do, before any work
+            inner_split(groups, split.train, seed, settings.test_fraction)
+    except DataError as error:
+        raise DataError(f"{kind} of {', '.join(labels.targets)}: {error}") from error
+    return splits
+
+
 def _probe(
     row: Row,
     features: Mapping[str, np.ndarray],
     lonlat: np.ndarray,
     outer: Split,
-    kind: SplitKind,
+    groups: np.ndarray | None,
     seed: int,
     settings: Settings,
 ) -> Callable[[Target], np.ndarray]:
     """What predicts the test rows of `outer` for any target."""
     if row.feature == INTERPOLATION:
         return interpolator(lonlat, outer, settings.neighbours)
-    inner = inner_split(
-        kind, lonlat, outer.train, seed, settings.block_degrees, settings.test_fraction
-    )
+    inner = inner_split(groups, outer.train, seed, settings.test_fraction)
     if row.probe == "ridge":
         return ridge_probe(features[row.feature], outer, inner)
     # No feature's name in the seed: all features get the same minibatches.
-    return mlp_probe(features[row.feature], outer, inner, hash_string(f"mlp {kind} {seed}") % 2**31)
+    held_out = "random" if groups is None else "block"
+    seed = hash_string(f"mlp {held_out} {seed}") % 2**31
+    return mlp_probe(features[row.feature], outer, inner, seed)
 
 
 def _check_features(features: Mapping[str, np.ndarray], labels: Labels, name: str) -> None:
     count = len(labels.lonlat)
     if count < _FEWEST_PLACES:
         raise DataError(
-            f"{count} labelled places are too few to evaluate on: expected {_FEWEST_PLACES} or more"
+            f"{count} labelled places are too few to evaluate {', '.join(labels.targets)} on: "
+            f"expected {_FEWEST_PLACES} or more"
         )
     if name not in features or INTERPOLATION in features:
         raise ConfigError(
