@@ -66,8 +66,8 @@ def polygon_of(polygons: Any, lonlat: np.ndarray) -> np.ndarray:
     """The polygon that holds each place; its border belongs to it.
 
     Edges are straight in the polygons' own CRS, so the places are brought there. In degrees they
-    are looked up modulo 360°: polygons cut at the antimeridian and those that run on beyond 180°
-    are the same.
+    are looked up modulo 360°: polygons that are cut at the antimeridian, that run on beyond 180°
+    or whose cut was stitched (as in TopoJSON) are the same.
 
     Args:
         polygons: GeoDataFrame; without a CRS, in degrees.
@@ -79,7 +79,7 @@ def polygon_of(polygons: Any, lonlat: np.ndarray) -> np.ndarray:
     import pyproj
     import shapely
 
-    geometry = polygons.geometry
+    parts, owner = shapely.get_parts(polygons.geometry.to_numpy(), return_index=True)
     x, y = lonlat.T
     if polygons.crs is not None:
         x, y = pyproj.Transformer.from_crs("EPSG:4326", polygons.crs, always_xy=True).transform(
@@ -87,11 +87,42 @@ def polygon_of(polygons: Any, lonlat: np.ndarray) -> np.ndarray:
         )
     degrees = polygons.crs is None or polygons.crs.is_geographic
     turns = np.array([0, 360, -360] if degrees else [0])
+    parts = _unwound(parts) if degrees else parts
     shown = np.flatnonzero(np.isfinite(x) & np.isfinite(y))  # a projection may not show them all
     shifted = shapely.points(np.add.outer(turns, x[shown]).ravel(), np.tile(y[shown], len(turns)))
     # The tree holds the points: each polygon, which may have a million corners, is then prepared
     # once and asked for all of its points.
-    row, point = shapely.STRtree(shifted).query(geometry.to_numpy(), predicate="covers")
+    part, point = shapely.STRtree(shifted).query(parts, predicate="covers")
     first = np.full(len(lonlat), len(polygons))
-    np.minimum.at(first, shown[point % max(len(shown), 1)], row)
+    np.minimum.at(first, shown[point % max(len(shown), 1)], owner[part])
     return np.where(first == len(polygons), -1, first)
+
+
+def _unwound(parts: np.ndarray) -> np.ndarray:
+    """Polygons in degrees whose edges do not jump from 180° to −180°.
+
+    A polygon that says nothing sensible otherwise (it is wider than half a turn and crosses itself)
+    has its edges of more than half a turn taken the other way round.
+    """
+    import shapely
+
+    west, _, east, _ = shapely.bounds(parts).T
+    unwound = parts.copy()
+    for i in np.flatnonzero(east - west > 180):
+        if not shapely.is_valid(parts[i]):
+            shell = _unwound_ring(shapely.get_coordinates(parts[i].exterior))
+            holes = [_unwound_ring(shapely.get_coordinates(hole)) for hole in parts[i].interiors]
+            for hole in holes:  # as many turns away as its shell
+                hole[:, 0] -= 360 * np.floor((hole[:, 0].min() - shell[:, 0].min()) / 360)
+            unwound[i] = shapely.Polygon(shell, holes)
+    return unwound
+
+
+def _unwound_ring(ring: np.ndarray) -> np.ndarray:
+    """(M, 2) corners with steps of at most half a turn, closed over the pole that they go round."""
+    lon = np.unwrap(ring[:, 0], period=360)
+    turned = np.stack([lon, ring[:, 1]], axis=1)
+    if abs(lon[-1] - lon[0]) < 180:
+        return turned
+    pole = np.copysign(90, ring[:, 1].mean())
+    return np.concatenate([turned, [[lon[-1], pole], [lon[0], pole]], turned[:1]])

@@ -89,7 +89,7 @@ def _open(path: Path) -> Iterator[Any]:
 
 def _transform(raster: Any, path: Path) -> tuple[Any, str]:
     """The map from (column, row) to the raster's own coordinates, and what was assumed."""
-    from rasterio.transform import from_bounds
+    from affine import Affine
 
     if raster.crs is not None:
         return raster.transform, ""
@@ -99,7 +99,7 @@ def _transform(raster: Any, path: Path) -> tuple[Any, str]:
                 f"{path} has no georeference: expected one, or a raster of the whole globe that is "
                 f"twice as wide as high; found {raster.width} × {raster.height} pixels"
             )
-        globe = from_bounds(-180, -90, 180, 90, raster.width, raster.height)
+        globe = Affine(360 / raster.width, 0, -180, 0, -180 / raster.height, 90)
         return globe, "no georeference: taken as the globe, −180..180 and 90..−90"
     left, bottom, right, top = raster.bounds
     slack = 1.0  # rasters of the globe may reach half a pixel beyond a pole

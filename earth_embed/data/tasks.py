@@ -64,15 +64,15 @@ def parse_task(text: str) -> Task:
         ConfigError: the text is no task.
     """
     match = _TASK.fullmatch(text)
-    rest = (match["rest"] or "").split(":") if match else []
-    form = rest.pop() if len(rest) > 1 and rest[-1] in FORMS else ""
-    if match and Path(match["path"]).suffix.lower() in RASTER_SUFFIXES:
-        if rest and rest[0] in FORMS:
-            form = rest.pop(0)
-        field = rest[0] if rest and rest[0] else "1"
-        fault = not field.isdecimal()
+    is_raster = match is not None and Path(match["path"]).suffix.lower() in RASTER_SUFFIXES
+    rest = match["rest"].split(":") if match and match["rest"] is not None else []
+    fewest = 0 if is_raster else 1  # a column may be called "class"
+    form = rest.pop() if len(rest) > fewest and rest[-1] in FORMS else ""
+    field = ":".join(rest)  # a column may have colons in its name
+    if is_raster:
+        field = field if rest else "1"
+        fault = not re.fullmatch("[0-9]{1,6}", field)
     else:
-        field = ":".join(rest)  # a column may have colons in its name
         fault = not field
     if match is None or fault:
         raise ConfigError(
