@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from earth_embed.config import Experiment, Modality, Pair
 from earth_embed.coordinates import block_of, unit_vector
 from earth_embed.errors import ConfigError, DataError
-from earth_embed.evaluation import baselines, run
+from earth_embed.evaluation import run
 from earth_embed.evaluation.protocol import evaluate, out_of_block, select_targets
 from earth_embed.evaluation.report import write_report
 from earth_embed.evaluation.results import INTERPOLATION, MEAN, Row, load_results
@@ -25,11 +24,6 @@ SETTINGS = Settings(
     tasks=("height", "zone"), seeds=2, label_counts=(60, 10_000), block_degrees=(30.0,)
 )
 BLOCKS = "30° blocks"
-
-
-@pytest.fixture(scope="module")
-def labels():
-    return world()
 
 
 @pytest.fixture(scope="module")
@@ -171,34 +165,6 @@ def test_bad_features_and_too_few_places_are_refused(features, labels):
         DataError, match="40 labelled places are too few to evaluate height, zone on"
     ):
         evaluate({"good": unit_vector(few.lonlat)}, few, SETTINGS, name="good")
-
-
-class StandInEncoder:
-    """The unit vector, raised to a power that stands for training."""
-
-    def __init__(self, name, layers=(), power=1):
-        image = Modality("image", "blue_marble", "image", layers=layers)
-        self.experiment = Experiment(name, (image,), method=Pair())
-        self.power = power
-
-    def __call__(self, lonlat):
-        return (unit_vector(lonlat) ** self.power).astype(np.float32)
-
-
-@pytest.fixture
-def stand_ins(monkeypatch, labels, tmp_path):
-    """Runs are folders; the encoders in them are unit vectors; the labels are the small world."""
-    encoders = {
-        "a": StandInEncoder("a"),
-        "b": StandInEncoder("b", power=2),
-        "leaky": StandInEncoder("leaky", layers=("relief",)),
-    }
-    for name in encoders:
-        (tmp_path / name).mkdir()
-    monkeypatch.setattr(run, "load", lambda folder, which: encoders[folder.name])
-    monkeypatch.setattr(run, "load_labels", lambda split, config, data_dir: labels)
-    monkeypatch.setattr(baselines, "untrained", lambda folder: StandInEncoder("u", power=3))
-    return tmp_path
 
 
 def test_a_run_is_evaluated_beside_baselines_and_other_runs(stand_ins, capsys):
