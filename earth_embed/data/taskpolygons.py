@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,9 @@ def _unwound(parts: np.ndarray) -> np.ndarray:
     """Polygons in degrees whose edges do not jump from 180° to −180°.
 
     A polygon that says nothing sensible otherwise (it is wider than half a turn and crosses itself)
-    has its edges of more than half a turn taken the other way round.
+    has its edges of more than half a turn taken the other way round. What an odd number of its
+    rings then enclose is inside: a continent around a pole may be written as a ring at the pole
+    with its coast for a hole.
     """
     import shapely
 
@@ -110,11 +113,11 @@ def _unwound(parts: np.ndarray) -> np.ndarray:
     unwound = parts.copy()
     for i in np.flatnonzero(east - west > 180):
         if not shapely.is_valid(parts[i]):
-            shell = _unwound_ring(shapely.get_coordinates(parts[i].exterior))
-            holes = [_unwound_ring(shapely.get_coordinates(hole)) for hole in parts[i].interiors]
-            for hole in holes:  # as many turns away as its shell
-                hole[:, 0] -= 360 * np.floor((hole[:, 0].min() - shell[:, 0].min()) / 360)
-            unwound[i] = shapely.Polygon(shell, holes)
+            rings = [_unwound_ring(shapely.get_coordinates(r)) for r in shapely.get_rings(parts[i])]
+            for ring in rings:  # all as many turns away as the first
+                ring[:, 0] -= 360 * np.floor((ring[:, 0].min() - rings[0][:, 0].min() + 1) / 360)
+            filled = [shapely.make_valid(shapely.Polygon(ring)) for ring in rings]
+            unwound[i] = functools.reduce(shapely.symmetric_difference, filled)
     return unwound
 
 

@@ -125,14 +125,22 @@ def out_of_block(
 
     Returns:
         Task → (N,) values, or class ids.
+
+    Raises:
+        DataError: too few blocks.
     """
+    targets = tuple(targets)
     predictions = {target.name: np.empty_like(target.values) for target in targets}
     blocks = block_of(labels.lonlat, block_degrees)
-    for outer in deal(blocks, np.arange(len(blocks)), seed=0):
-        inner = inner_split(blocks, outer.train, 0, 0.2)
+    try:
+        folds = deal(blocks, np.arange(len(blocks)), seed=0)
+        inners = [inner_split(blocks, outer.train, 0, 0.2) for outer in folds]
+    except DataError as error:
+        raise DataError(f"maps of {', '.join(predictions)}: {error}") from error
+    for outer, inner in zip(folds, inners, strict=True):
         predict = ridge_probe(features, outer, inner)
-        for task, prediction in predictions.items():
-            prediction[outer.test] = predict(labels.targets[task])
+        for target in targets:
+            predictions[target.name][outer.test] = predict(target)
     return predictions
 
 

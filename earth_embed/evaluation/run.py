@@ -79,10 +79,10 @@ def evaluate_run(
     for part in labels:
         features = baselines(run_dir, part.lonlat)
         features |= {name: np.asarray(encoder(part.lonlat)) for name, encoder in encoders.items()}
-        parts.append(evaluate(features, part, settings, name=run))
-        predictions |= out_of_block(
+        predictions |= out_of_block(  # quick, and refuses places too close for blocks
             features[run], part, part.targets.values(), settings.block_degrees[0]
         )
+        parts.append(evaluate(features, part, settings, name=run))
     results = dataclasses.replace(join(parts), scored=scored)
     results.save(folder / "results.json")
     write_report(folder / "report.html", results, labels, predictions)

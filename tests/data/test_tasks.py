@@ -113,6 +113,16 @@ def test_a_table_is_scored_at_its_own_places_where_it_has_a_value(tmp_path):
     np.testing.assert_allclose(read(f"w={path}:w:log")[1].values, [1, 1, 0, 2])
 
 
+@pytest.mark.parametrize(
+    "names",
+    ["lon,lat", "Longitude,LATITUDE", "lng,lat", "long,lat", "decimalLongitude,decimalLatitude"],
+)
+def test_coordinates_have_their_usual_spellings(tmp_path, names):
+    (tmp_path / "a.csv").write_text(f"y,{names}\n1,20,10\n2,350,-10\n")
+    lonlat, _ = read(f"t={tmp_path / 'a.csv'}:y")
+    np.testing.assert_array_equal(lonlat, [[20, 10], [-10, -10]])
+
+
 def test_a_geoparquet_of_points_is_brought_to_degrees(tmp_path):
     frame = geopandas.GeoDataFrame({"y": [1, 2, 3, 4]}, geometry=[Point(p) for p in LONLAT])
     frame.set_crs("EPSG:4326").to_crs("EPSG:3857").to_parquet(tmp_path / "a.parquet")
@@ -278,6 +288,10 @@ def test_published_files_themselves(rng):
     countries = folder / "natural_earth_countries_50m.topo.json"
     _, target = read(f"country={countries}:countries/id", cities)
     assert named(target) == ["756", "076", "643", "643", "643"]  # Russia on both sides of 180°
+
+    poles_and_seam = np.array([[0.0, -80], [100.0, -89], [179.0, -16.8], [-179.95, -16.46]])
+    _, target = read(f"country={countries}:countries/name", poles_and_seam)
+    assert named(target) == ["Antarctica", "Antarctica", "Fiji", "Fiji"]
 
     legend = pd.read_csv(folder / "koppen_geiger_legend.csv").set_index("zoneNum")["kg_zone"]
     _, target = read(f"k={folder / 'koppen_geiger_rubel_12960x6480.png'}:class", cities)

@@ -122,10 +122,14 @@ def test_no_task_and_the_name_of_the_mean_are_refused(stand_ins, labels):
 def test_places_too_close_for_the_blocks_name_task_and_remedy(stand_ins):
     near = places(100) / 100
     path = write_table(stand_ins / "t.csv", near + 5, near[:, 0])
-    with pytest.raises(DataError, match=r"30° blocks of near: .*smaller blocks"):
+    with pytest.raises(DataError, match=r"maps of near: .*smaller blocks"):
         run.evaluate_run(
             stand_ins / "a", settings=SETTINGS, own_tasks=parse_tasks([f"near={path}:y"])
         )
+    close = world(100)
+    close.lonlat[:] = close.lonlat / 100 + 5
+    with pytest.raises(DataError, match=r"30° blocks of height, zone: .*smaller blocks"):
+        evaluate({"good": unit_vector(close.lonlat)}, close, SETTINGS, name="good")
 
 
 @pytest.fixture(scope="module")
