@@ -10,27 +10,19 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from earth_embed.coordinates import block_of
-from earth_embed.data.datasets.continents import continent_of
 from earth_embed.data.labels import Labels, Target
 from earth_embed.data.order import hash_string
 from earth_embed.errors import ConfigError, DataError
+from earth_embed.evaluation.holdouts import draw_splits, groups_of
 from earth_embed.evaluation.interpolation import interpolator
 from earth_embed.evaluation.mlp import mlp_probe
 from earth_embed.evaluation.results import INTERPOLATION, Places, Record, Results, Row
 from earth_embed.evaluation.ridge import ridge_probe
 from earth_embed.evaluation.scores import score
-from earth_embed.evaluation.settings import CONTINENTS, RANDOM, Settings, block_split_name
-from earth_embed.evaluation.splits import (
-    Split,
-    deal,
-    hold_out,
-    inner_split,
-    leave_one_out,
-    limit_labels,
-)
+from earth_embed.evaluation.settings import Settings
+from earth_embed.evaluation.splits import Split, deal, inner_split, limit_labels
 
 _FEWEST_PLACES = 50
-_FEWEST_OF_A_CONTINENT = 20
 
 # One BLAS thread: sums then have one order whatever the number of cores, and BLAS does not fight
 # XLA for them (three times the CPU time where it did).
@@ -56,8 +48,8 @@ def evaluate(
         progress: Whether to show a progress bar.
 
     Returns:
-        One record a task, feature, probe, split, seed and label count: the same, bit for bit, on
-        every call on one machine.
+        One record a task, feature, probe, split, seed, fold and label count: the same, bit for
+        bit, on every call on one machine.
 
     Raises:
         ConfigError: `name` is none of the features.
@@ -67,11 +59,11 @@ def evaluate(
     settings = settings or Settings()
     _check_features(features, labels, name)
     targets = labels.targets
-    groups = _groups(labels.lonlat, settings)
+    groups = groups_of(labels.lonlat, settings)
     splits = {
         (kind, seed, fold): split
         for kind in settings.splits
-        for (seed, fold), split in _splits(kind, groups[kind], labels, settings).items()
+        for (seed, fold), split in draw_splits(kind, groups[kind], labels, settings).items()
     }
     # One list for all splits, so that every mean is over the same seeds.
     fewest = min(len(split.train) for split in splits.values())
@@ -154,40 +146,6 @@ def select_targets(labels: Labels, tasks: tuple[str, ...]) -> dict[str, Target]:
     if unknown:
         raise ConfigError(f"no task {unknown}: expected some of {sorted(labels.targets)}")
     return {task: labels.targets[task] for task in tasks}
-
-
-def _groups(lonlat: np.ndarray, settings: Settings) -> dict[str, np.ndarray | None]:
-    """What each kind of split holds out together: (N,) groups, or None for single places."""
-    groups: dict[str, np.ndarray | None] = {RANDOM: None}
-    for degrees in settings.block_degrees:
-        groups[block_split_name(degrees)] = block_of(lonlat, degrees)
-    if settings.continents:
-        groups[CONTINENTS] = continent_of(lonlat)
-    return groups
-
-
-def _splits(
-    kind: str, groups: np.ndarray | None, labels: Labels, settings: Settings
-) -> dict[tuple[int, int], Split]:
-    """The splits of one kind, by seed and fold; a continent has its number in place of a seed."""
-    rows = np.arange(len(labels.lonlat))
-    splits: dict[tuple[int, int], Split] = {}
-    try:
-        if kind == CONTINENTS and groups is not None:
-            left_out = leave_one_out(groups, _FEWEST_OF_A_CONTINENT)
-            splits = {(continent, 0): split for continent, split in left_out.items()}
-        elif settings.folds:
-            for seed in range(settings.seeds):
-                folds = enumerate(deal(groups, rows, seed, settings.folds))
-                splits |= {(seed, fold): split for fold, split in folds}
-        else:
-            for seed in range(settings.seeds):
-                splits[seed, 0] = hold_out(groups, rows, seed, settings.test_fraction)
-        for (seed, _), split in splits.items():  # what the probes will do, before any work
-            inner_split(groups, split.train, seed, settings.test_fraction)
-    except DataError as error:
-        raise DataError(f"{kind} of {', '.join(labels.targets)}: {error}") from error
-    return splits
 
 
 def _probe(

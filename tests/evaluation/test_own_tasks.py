@@ -11,7 +11,7 @@ from affine import Affine
 from earth_embed.coordinates import block_of, unit_vector
 from earth_embed.data.tasks import parse_tasks
 from earth_embed.errors import ConfigError, DataError
-from earth_embed.evaluation import protocol, run
+from earth_embed.evaluation import holdouts, run
 from earth_embed.evaluation.protocol import evaluate
 from earth_embed.evaluation.results import INTERPOLATION, MEAN, Row, load_results
 from earth_embed.evaluation.settings import Settings
@@ -151,7 +151,7 @@ def folded():
         "good": unit_vector(labels.lonlat),
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(protocol, "continent_of", lambda lonlat: octant)
+        patch.setattr(holdouts, "continent_of", lambda lonlat: octant)
         return labels, octant, evaluate(features, labels, settings, name="good", progress=False)
 
 
