@@ -71,10 +71,11 @@ def column_names(results: Results) -> dict[str, str]:
 
 
 def _table(results: Results, split: str) -> Table:
-    # 79 columns wide at four tasks: it fits the narrowest terminal.
+    # 79 columns wide at four tasks: it fits the narrowest terminal. More leave intervals no room.
+    wide = len(results.kinds) > 4
     table = Table(
         title=title(results, split),
-        caption="bold: best of its column",
+        caption="bold: best of its column" + ("; intervals: see the report" if wide else ""),
         box=SIMPLE_HEAD,
         padding=0,
         show_edge=False,
@@ -88,9 +89,9 @@ def _table(results: Results, split: str) -> Table:
         if row.probe != probe:
             probe = row.probe
             table.add_row(f"[dim]{probe} probe[/dim]")
+        shown = {task: f"{cell.mean:.3f}" if wide else str(cell) for task, cell in cells.items()}
         values = [
-            f"[bold]{cell}[/bold]" if best[task] == row else str(cell)
-            for task, cell in cells.items()
+            f"[bold]{text}[/bold]" if best[task] == row else text for task, text in shown.items()
         ]
         table.add_row(row.feature, *values, style="cyan" if row.feature == results.name else "")
     return table

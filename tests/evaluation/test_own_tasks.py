@@ -1,20 +1,24 @@
 """Tasks from files beside the package's own, and the splits that are not the default."""
 
 import dataclasses
+import io
 
 import numpy as np
 import pandas as pd
 import pytest
 import rasterio
 from affine import Affine
+from rich.console import Console
 
 from earth_embed.coordinates import block_of, unit_vector
+from earth_embed.data.labels import Labels
 from earth_embed.data.tasks import parse_tasks
 from earth_embed.errors import ConfigError, DataError
 from earth_embed.evaluation import holdouts, run
 from earth_embed.evaluation.protocol import evaluate
 from earth_embed.evaluation.results import INTERPOLATION, MEAN, Row, load_results
 from earth_embed.evaluation.settings import Settings
+from earth_embed.evaluation.tables import print_summary
 
 from .worlds import places, world
 
@@ -108,6 +112,22 @@ def test_a_task_of_one_s_own_takes_the_place_of_the_package_s_and_its_layer(
     ]
     with pytest.raises(DataError, match=r"'relief' \(layer relief\)"):
         run.evaluate_run(stand_ins / "leaky", settings=none, own_tasks=relief)
+
+
+def test_six_tasks_fit_a_narrow_terminal_without_a_number_cut(labels):
+    height = labels.targets["height"]
+    six = {f"task_{i}": dataclasses.replace(height, name=f"task_{i}") for i in range(6)}
+    many = Labels(labels.lonlat, six)
+    results = evaluate(
+        {"xyz": unit_vector(labels.lonlat)}, many, SETTINGS, name="xyz", progress=False
+    )
+    console = Console(width=80, file=io.StringIO())
+    print_summary(results, console)
+    text = console.file.getvalue()
+    assert "…" not in text
+    for row, cells in results.summary("random").items():
+        line = next(line for line in text.splitlines() if line.startswith(f"{row.feature} "))
+        assert line.count(f"{cells['task_0'].mean:.3f}") == 7  # six and their mean
 
 
 def test_no_task_and_the_name_of_the_mean_are_refused(stand_ins, labels):
