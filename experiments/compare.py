@@ -26,7 +26,7 @@ from earth_embed.training.loop import train
 HERE = Path(__file__).parent
 MAIN = "melt_three"
 OTHERS = ("pair_image", "pair_text", "pair_turbidity", "salt_three")
-SPLITS = ("random", "block")
+SPLITS = ("random", "10° blocks")
 
 
 def main() -> None:
@@ -83,7 +83,9 @@ def tables(seeds: list[Results]) -> str:
             if row == melt or (row.probe != probe and row.feature != INTERPOLATION):
                 continue
             gains = [
-                paired_difference(scores(seeds, melt, "block", c), scores(seeds, row, "block", c))
+                paired_difference(
+                    scores(seeds, melt, SPLITS[1], c), scores(seeds, row, SPLITS[1], c)
+                )
                 for c in columns
             ]
             cells = [f"{gain.mean:+.3f} ± {gain.half_width:.3f}" for gain in gains]

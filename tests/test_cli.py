@@ -313,11 +313,27 @@ def test_an_unreadable_image_found_while_training(loader, refused, tmp_path, rng
     assert re.search(rf"error: {table}: the image '{cut.name}' of row \d+ cannot be read", error)
 
 
+def test_tasks_of_one_s_own_are_parsed_before_any_work(monkeypatch, refused):
+    from earth_embed.evaluation import run
+
+    asked = {}
+    monkeypatch.setattr(run, "evaluate_run", lambda folder, **options: asked.update(options))
+    own = ["--task", "rain=a.csv:meanP:log", "--task", "zone=k.png:class"]
+    cli.main(["evaluate", "r", *own, "--tasks", "--block-degrees", "2", "40", "--r2-floor", "-1"])
+    assert [(task.name, task.field, task.form) for task in asked["own_tasks"]] == [
+        ("rain", "meanP", "log"),
+        ("zone", "1", "class"),
+    ]
+    settings = asked["settings"]
+    assert (settings.tasks, settings.block_degrees, settings.r2_floor) == ((), (2.0, 40.0), -1.0)
+    assert "task 'rain': expected NAME=RASTER" in refused("evaluate", "r", "--task", "rain")
+
+
 def test_an_interrupt_anywhere_is_status_130(monkeypatch, refused):
     def interrupted(arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_evaluate", interrupted)
+    monkeypatch.setattr(cli, "evaluate", interrupted)
     assert refused("evaluate", "run", status=130) == "interrupted\n"
 
 

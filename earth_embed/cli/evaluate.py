@@ -20,6 +20,10 @@ class Evaluate:
     """Directory of the run."""
     also: tuple[Path, ...] = ()
     """Further runs, as rows of the same tables."""
+    task: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """A task of your own, NAME=FILE[:FIELD][:FORM]; may be given more than once. FILE is a raster
+    (FIELD its band), polygons or a table of places (FIELD a column); FORM is "class" or "log". See
+    docs/tasks.md."""
     split: Literal["test", "validation"] = "test"
     """Labels to score on: "validation" to choose settings, "test" to publish."""
     which: Literal["last", "best"] = "last"
@@ -32,6 +36,7 @@ class Evaluate:
 
 def evaluate(arguments: list[str]) -> None:
     """Scores a run beside its baselines."""
+    from earth_embed.data.tasks import parse_tasks
     from earth_embed.evaluation.run import evaluate_run
     from earth_embed.evaluation.settings import Settings
 
@@ -52,5 +57,6 @@ def evaluate(arguments: list[str]) -> None:
         data_dir=options.data_dir,
         label_config=options.labels,
         settings=parsed.settings,
+        own_tasks=parse_tasks(options.task),
         extra_runs=options.also,
     )

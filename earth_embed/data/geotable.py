@@ -20,7 +20,13 @@ TABLE_SUFFIXES = (".csv", ".jsonl", ".parquet", ".pq")
 _BLOCK = 1 << 24
 """Bytes of JSON lines that are parsed at a time; a line must fit in."""
 
-_LONLAT_NAMES = (("lon", "lat"), ("longitude", "latitude"))
+_LONLAT_NAMES = (
+    ("lon", "lat"),
+    ("longitude", "latitude"),
+    ("lng", "lat"),
+    ("long", "lat"),
+    ("decimallongitude", "decimallatitude"),  # Darwin Core
+)
 
 
 def read_geotable(
@@ -28,8 +34,8 @@ def read_geotable(
 ) -> tuple[pyarrow.Table, np.ndarray]:
     """Reads a table and where its rows lie.
 
-    The places are the columns lon and lat (or longitude and latitude, in any case), else the point
-    geometry of a GeoParquet file, which is brought to WGS84 from whatever CRS it has.
+    The places are the columns lon and lat (or another of `_LONLAT_NAMES`, in any case), else the
+    point geometry of a GeoParquet file, which is brought to WGS84 from whatever CRS it has.
 
     Args:
         path: A CSV (UTF-8, comma-separated, with a header), JSON lines (an object in each) or

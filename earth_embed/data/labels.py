@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -25,6 +25,8 @@ class Target:
         classes: Names of the classes; empty for a regression.
         unit: Unit of the values; empty for a classification.
         layers: The geographic layers that the target is made of.
+        source: What it was read from; empty for the package's own.
+        dropped: Places that have no value, by reason.
     """
 
     name: str
@@ -33,6 +35,8 @@ class Target:
     classes: tuple[str, ...]
     unit: str
     layers: frozenset[str]
+    source: str = ""
+    dropped: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from matplotlib.lines import Line2D
 from earth_embed.data.labels import Target
 from earth_embed.evaluation.results import INTERPOLATION, Results, Row
 from earth_embed.evaluation.scores import mean_interval
-from earth_embed.evaluation.splits import SPLIT_KINDS, SplitKind
 from earth_embed.evaluation.tables import column_names
 
 _SEA, _LAND, _RIGHT, _WRONG = "#e8eef3", "#c9c9c4", "#b9c4b4", "#c0392b"
@@ -30,12 +29,13 @@ def to_png(figure: Figure) -> str:
 def label_curves(results: Results) -> Figure:
     """Score against number of training labels: a column for each task, a row for each split."""
     columns = column_names(results)
-    figure = Figure(figsize=(2.9 * len(columns), 5.6), layout="constrained")
-    grid = figure.subplots(2, len(columns), squeeze=False, sharex=True)
-    for axes_row, split in zip(grid, SPLIT_KINDS, strict=True):
+    splits = results.settings.splits
+    figure = Figure(figsize=(2.9 * len(columns), 2.8 * len(splits)), layout="constrained")
+    grid = figure.subplots(len(splits), len(columns), squeeze=False, sharex=True)
+    for axes_row, split in zip(grid, splits, strict=True):
         for axes, (task, heading) in zip(axes_row, columns.items(), strict=True):
             _curves(axes, results, split, task)
-            axes.set_title(f"{heading}\n{split} split", fontsize=9)
+            axes.set_title(f"{heading}\n{split}", fontsize=9)
             axes.set_xscale("log")
             axes.grid(alpha=0.3)
             axes.spines[["top", "right"]].set_visible(False)
@@ -67,11 +67,11 @@ def task_maps(lonlat: np.ndarray, target: Target, prediction: np.ndarray) -> Fig
     return figure
 
 
-def _curves(axes: Axes, results: Results, split: SplitKind, task: str) -> None:
+def _curves(axes: Axes, results: Results, split: str, task: str) -> None:
     features = list(dict.fromkeys(row.feature for row in results.rows))
     for row in results.rows:
-        counts = results.label_counts(row, split)
-        x = [results.mean_train(split) if count is None else count for count in counts]
+        counts = results.label_counts(row, split, task)
+        x = [results.mean_train(split, task) if count is None else count for count in counts]
         intervals = [
             mean_interval(results.scores(row, split, task, labels=count)) for count in counts
         ]

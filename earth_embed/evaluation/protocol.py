@@ -9,24 +9,18 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from earth_embed.coordinates import block_of
 from earth_embed.data.labels import Labels, Target
 from earth_embed.data.order import hash_string
 from earth_embed.errors import ConfigError, DataError
+from earth_embed.evaluation.holdouts import draw_splits, groups_of
 from earth_embed.evaluation.interpolation import interpolator
 from earth_embed.evaluation.mlp import mlp_probe
-from earth_embed.evaluation.results import INTERPOLATION, Record, Results, Row
+from earth_embed.evaluation.results import INTERPOLATION, Places, Record, Results, Row
 from earth_embed.evaluation.ridge import ridge_probe
 from earth_embed.evaluation.scores import score
 from earth_embed.evaluation.settings import Settings
-from earth_embed.evaluation.splits import (
-    SPLIT_KINDS,
-    Split,
-    SplitKind,
-    block_folds,
-    inner_split,
-    limit_labels,
-    split_places,
-)
+from earth_embed.evaluation.splits import Split, deal, inner_split, limit_labels
 
 _FEWEST_PLACES = 50
 
@@ -54,22 +48,22 @@ def evaluate(
         progress: Whether to show a progress bar.
 
     Returns:
-        One record a task, feature, probe, split, seed and label count: the same, bit for bit, on
-        every call on one machine.
+        One record a task, feature, probe, split, seed, fold and label count: the same, bit for
+        bit, on every call on one machine.
 
     Raises:
-        ConfigError: an unknown task, or `name` is none of the features.
-        DataError: too few places, features that are not finite, or not one a place.
+        ConfigError: `name` is none of the features.
+        DataError: too few places, or places too close for the splits; features that are not
+            finite, or not one a place.
     """
     settings = settings or Settings()
     _check_features(features, labels, name)
-    targets = select_targets(labels, settings.tasks)
+    targets = labels.targets
+    groups = groups_of(labels.lonlat, settings)
     splits = {
-        (kind, seed): split_places(
-            kind, labels.lonlat, seed, settings.block_degrees, settings.test_fraction
-        )
-        for kind in SPLIT_KINDS
-        for seed in range(settings.seeds)
+        (kind, seed, fold): split
+        for kind in settings.splits
+        for (seed, fold), split in draw_splits(kind, groups[kind], labels, settings).items()
     }
     # One list for all splits, so that every mean is over the same seeds.
     fewest = min(len(split.train) for split in splits.values())
@@ -81,10 +75,11 @@ def evaluate(
     ]
     fits = list(itertools.product(splits, counts, rows))
     records = []
-    for (kind, seed), count, row in tqdm(fits, desc="evaluate", unit="fit", disable=not progress):
-        split = splits[kind, seed]
+    bar = tqdm(fits, desc=", ".join(targets), unit="fit", disable=not progress)
+    for (kind, seed, fold), count, row in bar:
+        split = splits[kind, seed, fold]
         outer = Split(limit_labels(split.train, count, seed), split.test)
-        predict = _probe(row, features, labels.lonlat, outer, kind, seed, settings)
+        predict = _probe(row, features, labels.lonlat, outer, groups[kind], seed, settings)
         for target in targets.values():
             records.append(
                 Record(
@@ -93,6 +88,7 @@ def evaluate(
                     probe=row.probe,
                     split=kind,
                     seed=seed,
+                    fold=fold,
                     labels=count,
                     train=len(outer.train),
                     test=len(outer.test),
@@ -100,7 +96,11 @@ def evaluate(
                 )
             )
     kinds = {task: target.kind for task, target in targets.items()}
-    return Results(name=name, settings=settings, kinds=kinds, records=tuple(records))
+    places = {
+        task: Places(len(target.values), target.source, target.dropped)
+        for task, target in targets.items()
+    }
+    return Results(name=name, settings=settings, kinds=kinds, records=tuple(records), places=places)
 
 
 @_one_thread
@@ -117,13 +117,22 @@ def out_of_block(
 
     Returns:
         Task → (N,) values, or class ids.
+
+    Raises:
+        DataError: too few blocks.
     """
+    targets = tuple(targets)
     predictions = {target.name: np.empty_like(target.values) for target in targets}
-    for outer in block_folds(labels.lonlat, seed=0, degrees=block_degrees):
-        inner = inner_split("block", labels.lonlat, outer.train, 0, block_degrees, 0.2)
+    blocks = block_of(labels.lonlat, block_degrees)
+    try:
+        folds = deal(blocks, np.arange(len(blocks)), seed=0)
+        inners = [inner_split(blocks, outer.train, 0, 0.2) for outer in folds]
+    except DataError as error:
+        raise DataError(f"maps of {', '.join(predictions)}: {error}") from error
+    for outer, inner in zip(folds, inners, strict=True):
         predict = ridge_probe(features, outer, inner)
-        for task, prediction in predictions.items():
-            prediction[outer.test] = predict(labels.targets[task])
+        for target in targets:
+            predictions[target.name][outer.test] = predict(target)
     return predictions
 
 
@@ -144,27 +153,28 @@ def _probe(
     features: Mapping[str, np.ndarray],
     lonlat: np.ndarray,
     outer: Split,
-    kind: SplitKind,
+    groups: np.ndarray | None,
     seed: int,
     settings: Settings,
 ) -> Callable[[Target], np.ndarray]:
     """What predicts the test rows of `outer` for any target."""
     if row.feature == INTERPOLATION:
         return interpolator(lonlat, outer, settings.neighbours)
-    inner = inner_split(
-        kind, lonlat, outer.train, seed, settings.block_degrees, settings.test_fraction
-    )
+    inner = inner_split(groups, outer.train, seed, settings.test_fraction)
     if row.probe == "ridge":
         return ridge_probe(features[row.feature], outer, inner)
     # No feature's name in the seed: all features get the same minibatches.
-    return mlp_probe(features[row.feature], outer, inner, hash_string(f"mlp {kind} {seed}") % 2**31)
+    held_out = "random" if groups is None else "block"
+    seed = hash_string(f"mlp {held_out} {seed}") % 2**31
+    return mlp_probe(features[row.feature], outer, inner, seed)
 
 
 def _check_features(features: Mapping[str, np.ndarray], labels: Labels, name: str) -> None:
     count = len(labels.lonlat)
     if count < _FEWEST_PLACES:
         raise DataError(
-            f"{count} labelled places are too few to evaluate on: expected {_FEWEST_PLACES} or more"
+            f"{count} labelled places are too few to evaluate {', '.join(labels.targets)} on: "
+            f"expected {_FEWEST_PLACES} or more"
         )
     if name not in features or INTERPOLATION in features:
         raise ConfigError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,20 +13,22 @@ from earth_embed.data.labels import Labels
 from earth_embed.evaluation.figures import label_curves, task_maps, to_png
 from earth_embed.evaluation.results import Results, Row
 from earth_embed.evaluation.scores import Interval, mean_interval
-from earth_embed.evaluation.splits import SPLIT_KINDS, SplitKind
-from earth_embed.evaluation.tables import column_names, title, verdict
+from earth_embed.evaluation.tables import column_names, own_tasks, title, verdict
 from earth_embed.files import write_text
 
 
 def write_report(
-    path: Path, results: Results, labels: Labels, predictions: Mapping[str, np.ndarray]
+    path: Path,
+    results: Results,
+    labels: Sequence[Labels],
+    predictions: Mapping[str, np.ndarray],
 ) -> None:
     """Writes the report, whole or not at all.
 
     Args:
         path: The HTML file.
         results: Scores.
-        labels: The N places and targets that were scored.
+        labels: The places and targets that were scored; N places have a task.
         predictions: Task → (N,) predictions of the run, made without labels nearby.
 
     Raises:
@@ -38,7 +40,7 @@ def write_report(
     columns = column_names(results)
     html = template.render(
         results=results,
-        places=len(labels.lonlat),
+        own_tasks=own_tasks(results),
         columns=columns,
         sections=[
             {
@@ -48,20 +50,21 @@ def write_report(
                 "best": results.best(split),
                 "gains": results.gains(split),
             }
-            for split in SPLIT_KINDS
+            for split in results.settings.splits
         ],
         macro_f1=_macro_f1(results),
         curves=to_png(label_curves(results)),
         maps={
-            task: to_png(task_maps(labels.lonlat, labels.targets[task], prediction))
-            for task, prediction in predictions.items()
+            task: to_png(task_maps(part.lonlat, target, predictions[task]))
+            for part in labels
+            for task, target in part.targets.items()
         },
     )
     write_text(path, html)
 
 
-def _macro_f1(results: Results) -> dict[Row, dict[tuple[str, SplitKind], Interval]]:
-    """Macro-F1 of the classification tasks on both kinds of split; empty without such tasks."""
+def _macro_f1(results: Results) -> dict[Row, dict[tuple[str, str], Interval]]:
+    """Macro-F1 of the classification tasks on each kind of split; empty without such tasks."""
     tasks = [task for task, kind in results.kinds.items() if kind == "classification"]
     if not tasks:
         return {}
@@ -69,7 +72,7 @@ def _macro_f1(results: Results) -> dict[Row, dict[tuple[str, SplitKind], Interva
         row: {
             (task, split): mean_interval(results.scores(row, split, task, metric="macro_f1"))
             for task in tasks
-            for split in SPLIT_KINDS
+            for split in results.settings.splits
         }
         for row in results.rows
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ import numpy as np
 from earth_embed.errors import DataError
 from earth_embed.evaluation.scores import HEADLINE, Interval, Kind, mean_interval, paired_difference
 from earth_embed.evaluation.settings import Settings
-from earth_embed.evaluation.splits import SplitKind
 from earth_embed.files import write_text
 from earth_embed.versions import package_versions
 
@@ -39,8 +39,9 @@ class Record:
         task: Label predicted.
         feature: Name of the features, or INTERPOLATION.
         probe: "ridge", "mlp", or "idw".
-        split: "random" or "block".
-        seed: Seed of the split.
+        split: One of `Settings.splits`.
+        seed: Seed of the split; of "continents", the continent's number in GeoNames' codes.
+        fold: Fold of the seed's cross-validation; 0 where it has none.
         labels: Training labels asked for; None for all.
         train: Training labels there were.
         test: Places that scored the fit.
@@ -50,12 +51,28 @@ class Record:
     task: str
     feature: str
     probe: str
-    split: SplitKind
+    split: str
     seed: int
+    fold: int
     labels: int | None
     train: int
     test: int
     scores: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a task was scored.
+
+    Attributes:
+        scored: Number of places.
+        source: File of a user's own task, and what was assumed of it; empty for the package's own.
+        dropped: Places without a value, by reason.
+    """
+
+    scored: int
+    source: str
+    dropped: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -66,7 +83,8 @@ class Results:
         name: The run that is evaluated: one of the features.
         settings: What was run.
         kinds: Kind of each task, in the order of the tables.
-        records: One a task, row, split, seed and label count.
+        records: One a task, row, split, seed, fold and label count.
+        places: Where each task was scored.
         scored: What was scored: the split and set of the labels, and the checkpoint.
         versions: Versions of the packages that made them.
     """
@@ -75,6 +93,7 @@ class Results:
     settings: Settings
     kinds: dict[str, Kind]
     records: tuple[Record, ...]
+    places: dict[str, Places]
     scored: dict[str, str] = dataclasses.field(default_factory=dict)
     versions: dict[str, str] = dataclasses.field(default_factory=package_versions)
 
@@ -84,52 +103,76 @@ class Results:
         return tuple(dict.fromkeys(Row(r.feature, r.probe) for r in self.records))
 
     @functools.cached_property
-    def _by_split(self) -> dict[tuple[Row, SplitKind, str, int | None], list[dict[str, float]]]:
-        """Scores of each seed, seeds in order."""
-        found: dict[tuple[Row, SplitKind, str, int | None], list[dict[str, float]]] = {}
-        for record in sorted(self.records, key=lambda record: record.seed):
+    def _by_split(self) -> dict[tuple[Row, str, str, int | None], dict[int, list[Record]]]:
+        """The records of each seed, its folds in order."""
+        found: dict[tuple[Row, str, str, int | None], dict[int, list[Record]]] = {}
+        for record in sorted(self.records, key=lambda record: (record.seed, record.fold)):
             key = (Row(record.feature, record.probe), record.split, record.task, record.labels)
-            found.setdefault(key, []).append(record.scores)
+            found.setdefault(key, {}).setdefault(record.seed, []).append(record)
         return found
 
-    def label_counts(self, row: Row, split: SplitKind) -> list[int | None]:
+    def label_counts(self, row: Row, split: str, task: str) -> list[int | None]:
         """Label counts at which a row was fitted, ascending; None (all) last."""
-        counts = {key[3] for key in self._by_split if key[:2] == (row, split)}
+        counts = set.intersection(
+            *(
+                {key[3] for key in self._by_split if key[:3] == (row, split, name)}
+                for name in self._tasks(task)
+            )
+        )
         return sorted(counts, key=lambda count: np.inf if count is None else count)
 
-    def mean_train(self, split: SplitKind) -> float:
+    def mean_train(self, split: str, task: str) -> float:
         """Mean number of training labels when all are kept."""
+        tasks = self._tasks(task)
         return float(
-            np.mean([r.train for r in self.records if r.split == split and r.labels is None])
+            np.mean(
+                [
+                    r.train
+                    for r in self.records
+                    if r.split == split and r.labels is None and r.task in tasks
+                ]
+            )
         )
 
     def scores(
         self,
         row: Row,
-        split: SplitKind,
+        split: str,
         task: str,
         *,
         labels: int | None = None,
         metric: str | None = None,
     ) -> np.ndarray:
-        """The scores of one row, one a seed.
+        """The scores of one row, one a seed: the mean over its folds, R² raised to the floor.
 
         Args:
             row: Features and probe.
-            split: "random" or "block".
-            task: A task, or MEAN for the mean over tasks, seed by seed.
+            split: One of `Settings.splits`.
+            task: A task, or MEAN for the mean over tasks, seed by seed. A continent on which some
+                task has no places is left out of it.
             labels: Training labels asked for; None for all.
             metric: "r2", "accuracy" or "macro_f1"; None for R² or accuracy, as the task has it.
         """
-        tasks = tuple(self.kinds) if task == MEAN else (task,)
-        by_task = [
-            [scores[metric or HEADLINE[self.kinds[name]]] for scores in by_seed]
-            for name in tasks
-            for by_seed in [self._by_split[(row, split, name, labels)]]
-        ]
-        return np.mean(by_task, axis=0)
+        by_task = []
+        for name in self._tasks(task):
+            shown = metric or HEADLINE[self.kinds[name]]
+            floor = self.settings.r2_floor if shown == "r2" else None
+            by_task.append(
+                {
+                    seed: max(
+                        float(np.mean([record.scores[shown] for record in records])),
+                        -np.inf if floor is None else floor,
+                    )
+                    for seed, records in self._by_split[(row, split, name, labels)].items()
+                }
+            )
+        common = sorted(set.intersection(*map(set, by_task)))
+        return np.mean([[scores[seed] for seed in common] for scores in by_task], axis=0)
 
-    def summary(self, split: SplitKind) -> dict[Row, dict[str, Interval]]:
+    def _tasks(self, task: str) -> tuple[str, ...]:
+        return tuple(self.kinds) if task == MEAN else (task,)
+
+    def summary(self, split: str) -> dict[Row, dict[str, Interval]]:
         """Mean and interval of each row at all labels: one for each task, and MEAN."""
         columns = (*self.kinds, MEAN)
         return {
@@ -137,7 +180,7 @@ class Results:
             for row in self.rows
         }
 
-    def best(self, split: SplitKind) -> dict[str, Row]:
+    def best(self, split: str) -> dict[str, Row]:
         """The row of the highest mean for each task, and MEAN."""
         summary = self.summary(split)
         return {
@@ -145,7 +188,7 @@ class Results:
             for task in (*self.kinds, MEAN)
         }
 
-    def interpolation_wins(self, split: SplitKind) -> list[str]:
+    def interpolation_wins(self, split: str) -> list[str]:
         """Tasks (and MEAN) where interpolation beats the run under each of its probes."""
         summary = self.summary(split)
         (bar,) = (row for row in self.rows if row.feature == INTERPOLATION)
@@ -156,7 +199,7 @@ class Results:
             if summary[bar][task].mean > max(summary[row][task].mean for row in mine)
         ]
 
-    def gains(self, split: SplitKind) -> dict[Row, dict[str, Interval]]:
+    def gains(self, split: str) -> dict[Row, dict[str, Interval]]:
         """The run minus each of the others, paired by split, under each of the run's probes."""
         gains = {}
         for mine in (row for row in self.rows if row.feature == self.name):
@@ -181,6 +224,16 @@ class Results:
         write_text(path, json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False) + "\n")
 
 
+def join(parts: Sequence[Results]) -> Results:
+    """Joins evaluations of distinct tasks under the same settings."""
+    return dataclasses.replace(
+        parts[0],
+        kinds={task: kind for part in parts for task, kind in part.kinds.items()},
+        records=tuple(record for part in parts for record in part.records),
+        places={task: places for part in parts for task, places in part.places.items()},
+    )
+
+
 def load_results(path: Path) -> Results:
     """Reads what `Results.save` wrote.
 
@@ -197,6 +250,7 @@ def load_results(path: Path) -> Results:
             settings=Settings(**settings),
             kinds=values["kinds"],
             records=tuple(Record(**record) for record in values["records"]),
+            places={task: Places(**places) for task, places in values["places"].items()},
             scored=values["scored"],
             versions=values["versions"],
         )

@@ -9,12 +9,13 @@ from typing import Literal
 
 import numpy as np
 
-from earth_embed.data.labels import load_labels, refuse_leaks
+from earth_embed.data.labels import Labels, Target, load_labels, refuse_leaks
+from earth_embed.data.tasks import Task, at_the_same_places, read_task
 from earth_embed.errors import ConfigError, RunError
 from earth_embed.evaluation.baselines import baselines
 from earth_embed.evaluation.protocol import evaluate, out_of_block, select_targets
 from earth_embed.evaluation.report import write_report
-from earth_embed.evaluation.results import Results
+from earth_embed.evaluation.results import MEAN, Results, join
 from earth_embed.evaluation.settings import Settings
 from earth_embed.evaluation.tables import print_summary
 from earth_embed.pretrained import load
@@ -28,9 +29,13 @@ def evaluate_run(
     data_dir: str | Path | None = None,
     label_config: str = "full",
     settings: Settings | None = None,
+    own_tasks: Sequence[Task] = (),
     extra_runs: Sequence[str | Path] = (),
 ) -> Results:
     """Evaluates a run; writes results.json and report.html into its folder evaluation.
+
+    Rasters and polygons are scored at the places of the package's labels: they were drawn uniformly
+    by area on land, no data set of this package shows them, and so all tasks share their splits.
 
     Args:
         run_dir: Directory of the run.
@@ -39,14 +44,16 @@ def evaluate_run(
         data_dir: Where TFDS keeps its data; None for its default.
         label_config: Config of the labels, "full" or "tiny".
         settings: What to run; None for the defaults.
+        own_tasks: Tasks from the user's files, beside those of the settings. One of the same name
+            takes its place.
         extra_runs: Further runs, rows of the same tables.
 
     Returns:
         The scores, which are also printed.
 
     Raises:
-        ConfigError: an unknown task, or two runs in directories of one name.
-        DataError: a task that one of the runs was trained on.
+        ConfigError: an unknown task or none, or two runs in directories of one name.
+        DataError: a task that one of the runs was trained on, or whose file cannot be used.
         RunError: no run there, or it cannot be written.
     """
     settings = settings or Settings()
@@ -59,34 +66,59 @@ def evaluate_run(
                 "expected distinct names in one table"
             )
         encoders[name] = load(directory, which)
-    labels = load_labels(split, label_config, data_dir)
-    targets = select_targets(labels, settings.tasks)
+    labels = _read_labels(load_labels(split, label_config, data_dir), settings, own_tasks)
+    targets = {task: target for part in labels for task, target in part.targets.items()}
     for encoder in encoders.values():
         refuse_leaks(targets, encoder.experiment.shown_layers)
 
     scored = {"labels": f"{split}/{label_config}", "checkpoint": which}
-    folder = _make_folder(Path(run_dir), scored)
+    folder = _make_folder(Path(run_dir), scored, own_tasks)
     run = next(iter(encoders))
-    features = baselines(run_dir, labels.lonlat)
-    features |= {name: np.asarray(encoder(labels.lonlat)) for name, encoder in encoders.items()}
-    results = evaluate(features, labels, settings, name=run)
-    results = dataclasses.replace(results, scored=scored)
-    predictions = out_of_block(features[run], labels, targets.values(), settings.block_degrees)
+    parts: list[Results] = []
+    predictions: dict[str, np.ndarray] = {}
+    for part in labels:
+        features = baselines(run_dir, part.lonlat)
+        features |= {name: np.asarray(encoder(part.lonlat)) for name, encoder in encoders.items()}
+        predictions |= out_of_block(  # quick, and refuses places too close for blocks
+            features[run], part, part.targets.values(), settings.block_degrees[0]
+        )
+        parts.append(evaluate(features, part, settings, name=run))
+    results = dataclasses.replace(join(parts), scored=scored)
     results.save(folder / "results.json")
     write_report(folder / "report.html", results, labels, predictions)
     print_summary(results)
     return results
 
 
-def _make_folder(run_dir: Path, scored: dict[str, str]) -> Path:
+def _read_labels(labels: Labels, settings: Settings, own_tasks: Sequence[Task]) -> list[Labels]:
+    """The package's labels and the user's own, one for each set of places."""
+    own = [task.name for task in own_tasks]
+    built_in = select_targets(labels, tuple(task for task in settings.tasks if task not in own))
+    if not (own or built_in):
+        raise ConfigError("no task: expected one of the package's or of your own")
+    if MEAN in own:
+        raise ConfigError(f"a task named {MEAN!r}: expected a name other than that of the mean")
+    parts = [Labels(labels.lonlat, built_in)] if built_in else []
+    for task in own_tasks:
+        part = read_task(task, labels.lonlat)
+        if task.name in labels.targets:  # it asks for the same layer by another file
+            target: Target = part.targets[task.name]
+            layers = target.layers | labels.targets[task.name].layers
+            part = Labels(part.lonlat, {task.name: dataclasses.replace(target, layers=layers)})
+        parts.append(part)
+    return at_the_same_places(parts)
+
+
+def _make_folder(run_dir: Path, scored: dict[str, str], own_tasks: Sequence[Task]) -> Path:
     """Makes the folder before the work, so that an unwritable run fails at once.
 
     Scores to publish go to RUN/evaluation, any others to a folder of their own inside it, so that
-    a quick look never replaces them.
+    a quick look never replaces them; so do those with tasks of the user's own.
     """
     folder = run_dir / "evaluation"
-    if scored != {"labels": "test/full", "checkpoint": "last"}:
-        folder /= f"{scored['labels'].replace('/', '-')}-{scored['checkpoint']}"
+    if own_tasks or scored != {"labels": "test/full", "checkpoint": "last"}:
+        own = [task.name for task in own_tasks]
+        folder /= "-".join([scored["labels"].replace("/", "-"), scored["checkpoint"], *own])
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return folder

@@ -1,22 +1,18 @@
-"""Which labelled places train a probe and which test it: at random, or whole blocks held out.
+"""Which labelled places train a probe and which test it: at random, or whole groups held out.
 
-A random split asks for interpolation between labelled neighbours; held-out blocks ask for transfer
-to regions without a label. All orders are hashes of (purpose, seed), the same on every machine.
+A random split asks for interpolation between labelled neighbours; held-out blocks and continents
+ask for transfer to regions without a label. All orders are hashes of (purpose, seed), the same on
+every machine.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-from earth_embed.coordinates import block_of
 from earth_embed.data.order import epoch_permutation, hash_string
 from earth_embed.errors import DataError
-
-SplitKind = Literal["random", "block"]
-SPLIT_KINDS: tuple[SplitKind, ...] = ("random", "block")
 
 
 @dataclass(frozen=True)
@@ -32,88 +28,88 @@ class Split:
     test: np.ndarray
 
 
-def random_split(count: int, seed: int, test_fraction: float = 0.2) -> Split:
-    """Holds out places at random.
-
-    Args:
-        count: Number of places.
-        seed: Seed of the draw.
-        test_fraction: Share of the places held out, rounded up.
-
-    Raises:
-        DataError: too few places for two sets.
-    """
-    held = int(np.ceil(test_fraction * count))
-    order = _permutation(count, "random split", seed)
-    return _checked(
-        Split(train=np.sort(order[held:]), test=np.sort(order[:held])), "place(s)", count
-    )
-
-
-def block_split(
-    lonlat: np.ndarray, seed: int, degrees: float = 10.0, test_fraction: float = 0.2
+def hold_out(
+    groups: np.ndarray | None, rows: np.ndarray, seed: int, test_fraction: float = 0.2
 ) -> Split:
-    """Holds out whole blocks: they are drawn in seeded order until they hold enough places.
+    """Holds out places at random, or whole groups drawn in seeded order until they are enough.
 
     Args:
-        lonlat: (N, 2), degrees.
+        groups: (N,) the group of each place, such as its block; None for no groups.
+        rows: (M,) the rows to split.
         seed: Seed of the draw.
-        degrees: Side of a block.
-        test_fraction: Least share of the places held out.
+        test_fraction: Share of the rows held out, rounded up; the least share where groups are.
 
     Raises:
-        DataError: all places lie in one block.
+        DataError: too few places or groups for two sets.
     """
-    drawn_before, blocks = _blocks_in_seeded_order(lonlat, seed, degrees)
-    held = drawn_before < test_fraction
-    if blocks > 1:
-        held &= drawn_before < drawn_before.max()  # the last block always trains
-    split = Split(train=np.flatnonzero(~held), test=np.flatnonzero(held))
-    return _checked(split, f"{degrees:g}° block(s)", blocks)
+    if groups is None:
+        held = int(np.ceil(test_fraction * len(rows)))
+        order = _permutation(len(rows), "random split", seed)
+        train, test = np.sort(order[held:]), np.sort(order[:held])
+        return _checked(Split(rows[train], rows[test]), "place(s)", len(rows))
+    drawn_before, count = _groups_in_seeded_order(groups[rows], seed)
+    drawn = drawn_before < test_fraction
+    if count > 1:
+        drawn &= drawn_before < drawn_before.max()  # the last group always trains
+    return _checked(Split(rows[~drawn], rows[drawn]), "group(s) of places", count)
 
 
-def block_folds(
-    lonlat: np.ndarray, seed: int, degrees: float = 10.0, folds: int = 5
+def deal(
+    groups: np.ndarray | None, rows: np.ndarray, seed: int, folds: int = 5
 ) -> tuple[Split, ...]:
-    """Deals whole blocks to folds of about equal size; every place is tested exactly once.
+    """Deals places, or whole groups, to folds of about equal size; each row is tested once.
 
     Args:
-        lonlat: (N, 2), degrees.
+        groups: (N,) the group of each place; None for no groups.
+        rows: (M,) the rows to split.
         seed: Seed of the dealing.
-        degrees: Side of a block.
-        folds: Most folds; fewer come back where there are fewer blocks.
+        folds: Most folds; fewer come back where there are fewer groups.
 
     Raises:
-        DataError: all places lie in one block.
+        DataError: all places lie in one group.
     """
-    drawn_before, blocks = _blocks_in_seeded_order(lonlat, seed, degrees)
-    fold = np.floor(drawn_before * folds).astype(np.int64)
+    if groups is None:
+        unit, count = "place(s)", len(rows)
+        fold = np.empty(count, np.int64)
+        fold[_permutation(count, "random folds", seed)] = np.arange(count) * folds // count
+    else:
+        unit = "group(s) of places"
+        drawn_before, count = _groups_in_seeded_order(groups[rows], seed)
+        fold = np.floor(drawn_before * folds).astype(np.int64)
     return tuple(
-        _checked(
-            Split(train=np.flatnonzero(fold != k), test=np.flatnonzero(fold == k)),
-            f"{degrees:g}° block(s)",
-            blocks,
-        )
-        for k in np.unique(fold)
+        _checked(Split(rows[fold != k], rows[fold == k]), unit, count) for k in np.unique(fold)
     )
 
 
-def split_places(
-    kind: SplitKind, lonlat: np.ndarray, seed: int, degrees: float, test_fraction: float
-) -> Split:
-    """`random_split` or `block_split` by name."""
-    if kind == "random":
-        return random_split(len(lonlat), seed, test_fraction)
-    return block_split(lonlat, seed, degrees, test_fraction)
+def leave_one_out(groups: np.ndarray, fewest: int) -> dict[int, Split]:
+    """Holds out each group in turn, if it has places enough to score.
+
+    Args:
+        groups: (N,) the group of each place.
+        fewest: Least places of a group that is held out; a smaller one always trains.
+
+    Returns:
+        Group → its split.
+
+    Raises:
+        DataError: fewer than three groups are large enough: one to test, and two of which a probe
+            chooses its penalty.
+    """
+    found, sizes = np.unique(groups, return_counts=True)
+    large = found[sizes >= fewest]
+    if len(large) < 3:
+        raise DataError(
+            f"expected 3 or more groups of {fewest} places or more, found {len(large)} in "
+            f"{len(groups)} places"
+        )
+    return {
+        int(group): Split(np.flatnonzero(groups != group), np.flatnonzero(groups == group))
+        for group in large
+    }
 
 
 def inner_split(
-    kind: SplitKind,
-    lonlat: np.ndarray,
-    train: np.ndarray,
-    seed: int,
-    degrees: float,
-    test_fraction: float,
+    groups: np.ndarray | None, train: np.ndarray, seed: int, test_fraction: float
 ) -> Split:
     """Splits the training rows once more, in the way of the outer split.
 
@@ -121,19 +117,16 @@ def inner_split(
     reward features that merely interpolate, and choose too little regularisation.
 
     Args:
-        kind: How the outer split was drawn.
-        lonlat: (N, 2) of all places, degrees.
+        groups: What the outer split held out together; None for no groups.
         train: Training rows of the outer split.
         seed: Seed of the outer split.
-        degrees: Side of a block.
         test_fraction: Share held out.
 
     Returns:
-        A partition of `train`, as rows of `lonlat`.
+        A partition of `train`.
     """
-    seed = hash_string(f"inner {seed}")  # otherwise equal hashes order the outer and inner draw
-    split = split_places(kind, lonlat[train], seed, degrees, test_fraction)
-    return Split(train=train[split.train], test=train[split.test])
+    # Otherwise equal hashes would order the outer and the inner draw.
+    return hold_out(groups, train, hash_string(f"inner {seed}"), test_fraction)
 
 
 def limit_labels(train: np.ndarray, count: int | None, seed: int) -> np.ndarray:
@@ -151,22 +144,19 @@ def _permutation(count: int, purpose: str, seed: int) -> np.ndarray:
     return epoch_permutation(count, hash_string(f"{purpose} {seed}"), 0)
 
 
-def _blocks_in_seeded_order(
-    lonlat: np.ndarray, seed: int, degrees: float
-) -> tuple[np.ndarray, int]:
-    """For each place, the share of all places in blocks drawn before its own; and the blocks."""
-    blocks, block, sizes = np.unique(
-        block_of(lonlat, degrees), return_inverse=True, return_counts=True
-    )
-    order = _permutation(len(blocks), "blocks", seed)
-    drawn_before = np.empty(len(blocks))
-    drawn_before[order] = (np.cumsum(sizes[order]) - sizes[order]) / len(lonlat)
-    return drawn_before[block], len(blocks)
+def _groups_in_seeded_order(groups: np.ndarray, seed: int) -> tuple[np.ndarray, int]:
+    """For each place, the share of all places in groups drawn before its own; and the groups."""
+    found, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    order = _permutation(len(found), "blocks", seed)
+    drawn_before = np.empty(len(found))
+    drawn_before[order] = (np.cumsum(sizes[order]) - sizes[order]) / len(groups)
+    return drawn_before[group], len(found)
 
 
 def _checked(split: Split, unit: str, count: int) -> Split:
     if not (len(split.train) and len(split.test)):
         raise DataError(
-            f"cannot split {count} {unit} into train and test: give labels at more places"
+            f"cannot split {count} {unit} into train and test: give labels at "
+            "more places, or hold out smaller blocks"
         )
     return split

@@ -10,11 +10,11 @@ from earth_embed.data import tfds_source
 @pytest.fixture(scope="session")
 def read_towns_once():
     """Two builders read all of GeoNames; the tests need it read only once."""
-    from earth_embed.data.datasets import geonames, land_labels, toponyms
+    from earth_embed.data.datasets import continents, geonames, land_labels, toponyms
 
     load = functools.cache(geonames.load_towns)
     with pytest.MonkeyPatch.context() as patch:
-        for module in (geonames, land_labels, toponyms):
+        for module in (continents, geonames, land_labels, toponyms):
             patch.setattr(module, "load_towns", load)
         yield load
 

@@ -9,14 +9,14 @@ from earth_embed.coordinates import EARTH_RADIUS_KM
 from earth_embed.evaluation import mlp
 from earth_embed.evaluation.interpolation import interpolator
 from earth_embed.evaluation.ridge import PenaltyPath, ridge_probe, standardise
-from earth_embed.evaluation.splits import Split, random_split
+from earth_embed.evaluation.splits import Split, hold_out
 
 from .worlds import classification, places, regression
 
 
 def splits(count, seed=0):
-    outer = random_split(count, seed)
-    inner = random_split(len(outer.train), seed + 1)
+    outer = hold_out(None, np.arange(count), seed)
+    inner = hold_out(None, np.arange(len(outer.train)), seed + 1)
     return outer, Split(outer.train[inner.train], outer.train[inner.test])
 
 

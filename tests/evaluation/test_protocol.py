@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from earth_embed.config import Experiment, Modality, Pair
 from earth_embed.coordinates import block_of, unit_vector
 from earth_embed.errors import ConfigError, DataError
-from earth_embed.evaluation import baselines, run
-from earth_embed.evaluation.protocol import evaluate, out_of_block
+from earth_embed.evaluation import run
+from earth_embed.evaluation.protocol import evaluate, out_of_block, select_targets
 from earth_embed.evaluation.report import write_report
 from earth_embed.evaluation.results import INTERPOLATION, MEAN, Row, load_results
 from earth_embed.evaluation.scores import score
@@ -22,13 +21,9 @@ from earth_embed.evaluation.tables import print_summary
 from .worlds import world
 
 SETTINGS = Settings(
-    tasks=("height", "zone"), seeds=2, label_counts=(60, 10_000), block_degrees=30.0
+    tasks=("height", "zone"), seeds=2, label_counts=(60, 10_000), block_degrees=(30.0,)
 )
-
-
-@pytest.fixture(scope="module")
-def labels():
-    return world()
+BLOCKS = "30° blocks"
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +47,7 @@ def test_every_combination_is_scored_once(results):
 
 
 def test_good_features_win_and_noise_loses(results):
-    for split in ("random", "block"):
+    for split in SETTINGS.splits:
         summary = results.summary(split)
         assert summary[Row("good", "ridge")]["height"].mean > 0.999
         assert summary[Row("noise", "ridge")]["height"].mean < 0.1
@@ -65,8 +60,8 @@ def test_good_features_win_and_noise_loses(results):
 
 def test_mean_over_tasks_averages_seed_by_seed(results):
     row = Row("good", "ridge")
-    by_task = [results.scores(row, "block", task) for task in ("height", "zone")]
-    np.testing.assert_allclose(results.scores(row, "block", MEAN), np.mean(by_task, axis=0))
+    by_task = [results.scores(row, BLOCKS, task) for task in ("height", "zone")]
+    np.testing.assert_allclose(results.scores(row, BLOCKS, MEAN), np.mean(by_task, axis=0))
 
 
 def test_interpolation_wins_where_it_is_better(features, labels):
@@ -121,7 +116,7 @@ class Page(html.parser.HTMLParser):
 
 def test_report_is_one_whole_file_that_asks_for_nothing_else(results, labels, features, tmp_path):
     predictions = out_of_block(features["good"], labels, labels.targets.values(), 30.0)
-    write_report(tmp_path / "report.html", results, labels, predictions)
+    write_report(tmp_path / "report.html", results, [labels], predictions)
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     page = Page(text)
     assert page.open == []
@@ -146,12 +141,12 @@ def test_summary_names_rows_and_winner(results):
     text = console.file.getvalue()
     for row in results.rows:
         assert row.feature in text
-    assert str(results.summary("block")[Row("good", "ridge")]["zone"]) in text
+    assert str(results.summary(BLOCKS)[Row("good", "ridge")]["zone"]) in text
 
 
 def test_unknown_task_and_settings_name_what_there_is(features, labels):
     with pytest.raises(ConfigError, match=r"'depth'.*'height', 'zone'"):
-        evaluate(features, labels, Settings(tasks=("depth",)), name="good")
+        select_targets(labels, ("depth",))
     with pytest.raises(ConfigError, match=r"probes = \('forest',\).*ridge.*mlp"):
         Settings(probes=("forest",))
     with pytest.raises(ConfigError, match="'best' must be one of the features"):
@@ -166,36 +161,10 @@ def test_bad_features_and_too_few_places_are_refused(features, labels):
     with pytest.raises(DataError, match=r"\(399, 3\): expected \(400, D\)"):
         evaluate({"good": broken[1:]}, labels, SETTINGS, name="good")
     few = world(40)
-    with pytest.raises(DataError, match="40 labelled places are too few"):
+    with pytest.raises(
+        DataError, match="40 labelled places are too few to evaluate height, zone on"
+    ):
         evaluate({"good": unit_vector(few.lonlat)}, few, SETTINGS, name="good")
-
-
-class StandInEncoder:
-    """The unit vector, raised to a power that stands for training."""
-
-    def __init__(self, name, layers=(), power=1):
-        image = Modality("image", "blue_marble", "image", layers=layers)
-        self.experiment = Experiment(name, (image,), method=Pair())
-        self.power = power
-
-    def __call__(self, lonlat):
-        return (unit_vector(lonlat) ** self.power).astype(np.float32)
-
-
-@pytest.fixture
-def stand_ins(monkeypatch, labels, tmp_path):
-    """Runs are folders; the encoders in them are unit vectors; the labels are the small world."""
-    encoders = {
-        "a": StandInEncoder("a"),
-        "b": StandInEncoder("b", power=2),
-        "leaky": StandInEncoder("leaky", layers=("relief",)),
-    }
-    for name in encoders:
-        (tmp_path / name).mkdir()
-    monkeypatch.setattr(run, "load", lambda folder, which: encoders[folder.name])
-    monkeypatch.setattr(run, "load_labels", lambda split, config, data_dir: labels)
-    monkeypatch.setattr(baselines, "untrained", lambda folder: StandInEncoder("u", power=3))
-    return tmp_path
 
 
 def test_a_run_is_evaluated_beside_baselines_and_other_runs(stand_ins, capsys):

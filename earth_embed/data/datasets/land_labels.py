@@ -9,7 +9,12 @@ import tensorflow_datasets as tfds
 
 from earth_embed.coordinates import EARTH_RADIUS_KM, block_of, unit_vector
 from earth_embed.data.datasets.builder import SEED, Columns, PlacesBuilder
-from earth_embed.data.datasets.geonames import Towns, country_codes, load_towns
+from earth_embed.data.datasets.geonames import (
+    Towns,
+    country_codes,
+    load_towns,
+    nearest_country,
+)
 from earth_embed.data.datasets.linke_turbidity import read_pvlib, turbidity_at
 from earth_embed.data.datasets.places import draw_on_land
 from earth_embed.data.datasets.rasters import nearest
@@ -144,11 +149,3 @@ def population_within(
     place = np.repeat(np.arange(len(near)), [len(members) for members in near])
     member = np.concatenate([np.asarray(members, np.int64) for members in near])
     return np.bincount(place, towns.population[member], minlength=len(near))
-
-
-def nearest_country(lonlat: np.ndarray, towns: Towns) -> list[str]:
-    """The ISO code of the country of the nearest town, for each of N points (degrees)."""
-    from scipy.spatial import cKDTree
-
-    _, index = cKDTree(unit_vector(towns.lonlat)).query(unit_vector(lonlat))
-    return [towns.country[i] for i in index]

@@ -1,0 +1,136 @@
+"""The pixel of a user's raster that holds each place, in any CRS that GDAL reads."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from earth_embed.errors import DataError, require
+
+RASTER_SUFFIXES = (".tif", ".tiff", ".vrt", ".png")
+"""What a raster's file name may end in."""
+
+NO_DATA, OUTSIDE = "no data", "outside the raster"
+"""Why a place has no pixel value."""
+
+
+class Pixels(NamedTuple):
+    """Pixel values at N places.
+
+    Attributes:
+        values: (N,) in the type of the file, or float64 where the file gives a scale or offset;
+            meaningless where `fault` says so.
+        fault: (N,) strings: "" or why there is no value.
+        note: What was taken for granted about the file; empty if nothing was.
+    """
+
+    values: np.ndarray
+    fault: np.ndarray
+    note: str
+
+
+def pixels_at(path: Path, band: int, lonlat: np.ndarray) -> Pixels:
+    """Reads the pixel that holds each place.
+
+    A raster in degrees is looked up modulo 360°, so that 0..360 and the antimeridian need no care.
+
+    Args:
+        path: A raster. Without any georeference it must be twice as wide as high, and is taken as
+            the whole globe: columns −180..180, rows 90..−90.
+        band: Its band, counted from 1.
+        lonlat: (N, 2), degrees.
+
+    Raises:
+        DataError: the file is unreadable, has no such band, or does not say where it lies.
+    """
+    with _open(path) as raster:
+        if not 1 <= band <= raster.count:
+            raise DataError(f"{path}: expected a band of 1..{raster.count}, found {band}")
+        transform, note = _transform(raster, path)
+        row, column, inside = _pixel(raster, transform, lonlat)
+        values = np.zeros(len(lonlat), raster.dtypes[band - 1])
+        missing = np.zeros(len(lonlat), bool)
+        # Row by row: a compressed file is then decoded once, from its top to its bottom.
+        for i in np.flatnonzero(inside)[np.lexsort((column[inside], row[inside]))]:
+            window = ((row[i], row[i] + 1), (column[i], column[i] + 1))
+            pixel = raster.read(band, window=window, masked=True)
+            values[i], missing[i] = pixel.data[0, 0], np.ma.getmaskarray(pixel)[0, 0]
+        scale, offset = raster.scales[band - 1], raster.offsets[band - 1]
+    if np.issubdtype(values.dtype, np.floating):
+        missing |= ~np.isfinite(values)
+    if (scale, offset) != (1.0, 0.0):
+        values = values * scale + offset
+    fault = np.where(inside, np.where(missing, NO_DATA, ""), OUTSIDE)
+    return Pixels(values, fault, note)
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[Any]:
+    try:
+        import rasterio
+        from rasterio.errors import NotGeoreferencedWarning, RasterioError
+    except ImportError as error:
+        raise require("rasterio", "evaluate", "a task from a raster") from error
+    if not path.is_file():
+        raise DataError(f"no such raster: {path}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # `_transform` deals with it
+            with rasterio.open(path) as raster:
+                yield raster
+    except RasterioError as error:
+        raise DataError(f"cannot read {path}: {error}") from error
+
+
+def _transform(raster: Any, path: Path) -> tuple[Any, str]:
+    """The map from (column, row) to the raster's own coordinates, and what was assumed."""
+    from affine import Affine
+
+    if raster.crs is not None:
+        return raster.transform, ""
+    if raster.transform.is_identity:
+        if raster.width != 2 * raster.height:
+            raise DataError(
+                f"{path} has no georeference: expected one, or a raster of the whole globe that is "
+                f"twice as wide as high; found {raster.width} × {raster.height} pixels"
+            )
+        globe = Affine(360 / raster.width, 0, -180, 0, -180 / raster.height, 90)
+        return globe, "no georeference: taken as the globe, −180..180 and 90..−90"
+    left, bottom, right, top = raster.bounds
+    slack = 1.0  # rasters of the globe may reach half a pixel beyond a pole
+    if min(left, right) < -180 - slack or max(left, right) > 360 + slack or top - bottom > 181:
+        raise DataError(
+            f"{path} has no CRS: expected one, or extents in degrees; found "
+            f"x {left:g}..{right:g}, y {bottom:g}..{top:g}"
+        )
+    return raster.transform, "no CRS: taken as degrees"
+
+
+def _pixel(
+    raster: Any, transform: Any, lonlat: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Row and column of each place, (N,) int64, and whether the raster has them."""
+    from rasterio.warp import transform as reproject
+
+    degrees = raster.crs is None or raster.crs.is_geographic
+    x, y = lonlat.T
+    if raster.crs is not None:
+        x, y = map(np.asarray, reproject("EPSG:4326", raster.crs, x, y))
+    row, column = np.zeros(len(lonlat), np.int64), np.zeros(len(lonlat), np.int64)
+    inside = np.zeros(len(lonlat), bool)
+    a, b, c, d, e, f = tuple(~transform)[:6]
+    with np.errstate(invalid="ignore"):  # places that the projection cannot show are infinite
+        for turn in (0, 360, -360) if degrees else (0,):
+            across, down = a * (x + turn) + b * y + c, d * (x + turn) + e * y + f
+            # The far edge, such as the South Pole, belongs to the last row.
+            down = np.where(down == raster.height, raster.height - 1, down)
+            found = (across >= 0) & (across < raster.width) & (down >= 0) & (down < raster.height)
+            new = found & ~inside
+            row[new], column[new] = np.floor(down[new]), np.floor(across[new])
+            inside |= found
+    return row, column, inside
