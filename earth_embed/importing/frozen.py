@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from earth_embed.encoders.frozen import FrozenEncoder
 from earth_embed.encoders.frozen.published import Params
 from earth_embed.importing.layouts import LAYOUTS, Layout
 from earth_embed.importing.weights import Weights, read_weights
+from earth_embed.training.checksums import sha256
 
 PREFIXES = (
     *("", "backbone.", "model.backbone.", "module.backbone."),
@@ -78,9 +78,7 @@ def read_frozen(encoder: FrozenEncoder, path: Path) -> FrozenWeights:
     ]
     if faults:
         raise weights.error("\n  ".join([f"expected the weights of {layout.what}", *faults]))
-    with weights.path.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
-    return FrozenWeights(unflatten_dict(params), digest)
+    return FrozenWeights(unflatten_dict(params), sha256(weights.path))
 
 
 def expected_arrays(

@@ -110,7 +110,7 @@ def test_clip_text(rng, weights):
     )
     model = randomised(transformers.CLIPTextModelWithProjection(config))
     module = ClipText(Blocks(24, 2, 3, 1e-5, gelu="quick"), 60, length=12, end=59, features=7)
-    encoder = FrozenEncoder(module, TextInput(12), 7, "")
+    encoder = FrozenEncoder(module, TextInput(12, 60), 7, "")
     tokens = rng.integers(1, 58, (4, 10)).astype(np.int32)
     for row, end in enumerate((9, 2, 5, 7)):
         tokens[row, end:] = [59] + [0] * (9 - end)
@@ -130,7 +130,7 @@ def test_sentence_encoder(rng, weights):
     )
     model = randomised(transformers.BertModel(config))
     module = SentenceEncoder(Blocks(24, 2, 3, 1e-12, "after"), 60, length=16)
-    encoder = FrozenEncoder(module, TextInput(12), 24, "")
+    encoder = FrozenEncoder(module, TextInput(12, 60), 24, "")
     tokens = rng.integers(1, 60, (4, 10)).astype(np.int32)
     for row, end in enumerate((10, 2, 5, 7)):
         tokens[row, end:] = 0

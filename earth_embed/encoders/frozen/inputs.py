@@ -96,13 +96,15 @@ def with_cirrus(chips: jax.Array) -> jax.Array:
 
 @dataclass(frozen=True)
 class TextInput:
-    """How long texts are.
+    """Which tokens there are, and how many a text may have.
 
     Attributes:
         length: Most tokens of a text, those that begin and end it among them.
+        vocabulary: Number of tokens that the encoder knows.
     """
 
     length: int
+    vocabulary: int
 
     @property
     def example(self) -> jax.ShapeDtypeStruct:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from earth_embed.encoders.frozen.inputs import TextInput
 from earth_embed.encoders.frozen.text import PADDING
 from earth_embed.errors import DataError, require
 
@@ -17,15 +18,15 @@ STEP = 8
 class Tokeniser:
     """CLIP's byte pairs, BERT's word pieces, or whatever else the file defines."""
 
-    def __init__(self, path: Path, length: int) -> None:
+    def __init__(self, path: Path, read: TextInput) -> None:
         """Reads a tokenizer.json.
 
         Args:
             path: The file.
-            length: Most tokens of a text, those that begin and end it among them.
+            read: What the encoder reads.
 
         Raises:
-            DataError: no such file, or one that is no tokeniser.
+            DataError: no such file, or one that is no tokeniser, or that of another encoder.
             EarthEmbedError: the package that reads it is missing.
         """
         try:
@@ -38,15 +39,19 @@ class Tokeniser:
             self._tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # its Rust side raises nothing more special
             raise DataError(f"{path} is no tokenizer.json: {error}") from error
+        if (found := self._tokenizer.get_vocab_size()) != read.vocabulary:
+            raise DataError(
+                f"{path} has {found} tokens; expected the encoder's, with {read.vocabulary}"
+            )
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(length)
-        self.length = length
+        self._tokenizer.enable_truncation(read.length)
+        self._length = read.length
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """Tokens (N, T) int32, filled up with PADDING; T is the longest's, rounded up, ≤ length."""
+        """Tokens (N, T) int32, filled up with PADDING; T is the longest's, rounded up."""
         tokens = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
         longest = max(map(len, tokens), default=0)
-        filled = np.full((len(tokens), min(self.length, -(-longest // STEP) * STEP)), PADDING)
+        filled = np.full((len(tokens), min(self._length, -(-longest // STEP) * STEP)), PADDING)
         for row, ids in enumerate(tokens):
             filled[row, : len(ids)] = ids
         return filled.astype(np.int32)

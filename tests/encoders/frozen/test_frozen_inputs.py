@@ -55,7 +55,7 @@ def test_pixels_are_standardised_in_their_own_units():
 
 
 def test_other_samples_are_refused():
-    image, text = PUBLISHED["resnet50_imagenet"].input, TextInput(8)
+    image, text = PUBLISHED["resnet50_imagenet"].input, TextInput(8, 20)
     for shape in ((2, 30, 30, 4), (2, 30, 30), (2, 12)):
         with pytest.raises(DataError, match=r"of 3 channels; found samples of shape \(.*\)"):
             image.prepare(jnp.zeros(shape, jnp.uint8))
