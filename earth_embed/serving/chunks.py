@@ -83,14 +83,12 @@ class Chunks:
         """
         chunks = [np.load(self._chunk(i), mmap_mode="r") for i in range(count)]
         rows, columns = sum(map(len, chunks)), chunks[0].shape[1]
-        with atomic_output(self.array) as temporary:
-            shape = (rows, columns - 2)
-            array = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
-            start = 0
+        header = {"descr": "<f4", "fortran_order": False, "shape": (rows, columns - 2)}
+        # Written, not mapped into memory: a full disk is an error then, not the end of the process.
+        with atomic_output(self.array) as temporary, temporary.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
             for chunk in chunks:
-                array[start : start + len(chunk)] = chunk[:, 2:]
-                start += len(chunk)
-            array.flush()
+                file.write(chunk[:, 2:].astype("<f4").tobytes())
         self._write_places(np.concatenate([chunk[:, :2] for chunk in chunks]))
         write_text(self.record, self._text)
         return rows

@@ -24,8 +24,8 @@ from earth_embed.importing.frozen import read_frozen
 from earth_embed.serving.chunks import Chunks
 from earth_embed.training.checksums import sha256
 
-ROWS = 1024
-"""Rows of a chunk: at most so many are lost when a run is stopped."""
+BATCHES = 4
+"""Batches of a chunk: at most so many are lost when a run is stopped."""
 
 TEXT_BYTES = 1024
 """UTF-8 bytes kept of a text; encoders keep fewer tokens."""
@@ -103,16 +103,16 @@ def write_features(
     chunks = Chunks(Path(output), settings)
     with chunks.begun() as whole:
         if not whole:
-            chunks.finish(_run(encode, sources, chunks))
+            chunks.finish(_run(encode, sources, chunks, BATCHES * batch_size))
     return rows
 
 
-def _run(encode: Encode, sources: list[Source], chunks: Chunks) -> int:
-    """Makes the chunks that are missing; returns how many there are."""
+def _run(encode: Encode, sources: list[Source], chunks: Chunks, size: int) -> int:
+    """Makes the chunks of `size` rows that are missing; returns how many there are."""
     pieces = [
-        (source, np.arange(start, min(start + ROWS, len(source))))
+        (source, np.arange(start, min(start + size, len(source))))
         for source in sources
-        for start in range(0, len(source), ROWS)
+        for start in range(0, len(source), size)
     ]
     total = sum(map(len, sources))
     with tqdm(total=total, desc="features", unit=" rows", unit_scale=True) as progress:

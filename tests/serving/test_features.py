@@ -16,11 +16,12 @@ from earth_embed.encoders.frozen.inputs import ImageInput, TextInput
 from earth_embed.encoders.frozen.resnet import ResNet
 from earth_embed.encoders.frozen.text import SentenceEncoder
 from earth_embed.encoders.frozen.transformer import Blocks
+from earth_embed.errors import DataError, EarthEmbedError
 from earth_embed.importing.frozen import expected_arrays, read_frozen
 from earth_embed.serving import features as module
 from earth_embed.serving.features import write_features
 from earth_embed.training.checksums import sha256
-from tests.conftest import random_places
+from tests.conftest import limited_file_size, random_places
 
 SMALL = {
     "small": FrozenEncoder(
@@ -38,7 +39,7 @@ def small(monkeypatch):
     """Small encoders and chunks."""
     for name, encoder in SMALL.items():
         monkeypatch.setitem(PUBLISHED, name, encoder)
-    monkeypatch.setattr(module, "ROWS", ROWS)
+    monkeypatch.setattr(module, "BATCHES", ROWS // 8)
 
 
 @pytest.fixture
@@ -145,7 +146,7 @@ def test_other_settings_are_refused(folder, write, monkeypatch):
     difference = "begun with encoder = 'small', not 'other'; weights = 'small.safetensors', not"
     monkeypatch.setitem(PUBLISHED, "small", SMALL["small"])
     for _ in range(2):  # begun, then whole
-        with pytest.raises(module.DataError, match=difference):
+        with pytest.raises(DataError, match=difference):
             write("out.csv", name="other")
         write("out.csv")
     before = contents(folder, "out")
@@ -154,13 +155,25 @@ def test_other_settings_are_refused(folder, write, monkeypatch):
 
 def test_what_others_wrote_is_never_touched(folder, write):
     before = contents(folder, "places")
-    with pytest.raises(module.DataError, match=r"places\.csv is there already: name another outpu"):
+    with pytest.raises(DataError, match=r"places\.csv is there already: name another outpu"):
         write("places.csv")
     (folder / "mine.json").write_text("[1]")
-    with pytest.raises(module.DataError, match=r"mine\.json is no record of features"):
+    with pytest.raises(DataError, match=r"mine\.json is no record of features"):
         write("mine.csv")
     assert contents(folder, "places") == before
     assert not [*folder.glob(".*")]
+
+
+def test_a_full_disk_loses_nothing(folder, write):
+    """The chunks fit, the array of them all does not."""
+    with (
+        limited_file_size(ROWS * 4 * 6 + 200),
+        pytest.raises(EarthEmbedError, match=r"cannot write .*out\.npy: File too large"),
+    ):
+        write("out.csv")
+    assert not contents(folder, "out")
+    assert len([*folder.glob(".out.chunks/0*.npy")]) == -(-COUNT // ROWS)
+    assert write("out.csv") == COUNT
 
 
 def test_splits_follow_each_other(folder, write, monkeypatch, rng):
