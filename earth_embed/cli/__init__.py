@@ -1,4 +1,4 @@
-"""The command `earth-embed`: train, evaluate, diagnose, embed, map, import, prepare."""
+"""The command `earth-embed`: train, evaluate, diagnose, embed, map, import, features, prepare."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from earth_embed.cli.diagnose import diagnose
 from earth_embed.cli.evaluate import evaluate
+from earth_embed.cli.features import features
 from earth_embed.cli.import_weights import import_run
 from earth_embed.cli.prepare import prepare
 from earth_embed.cli.serve import draw, embed
@@ -26,6 +27,7 @@ USAGE = """usage: earth-embed COMMAND ...
   embed RUN TABLE       add embeddings to a table of places
   map RUN               draw the embeddings of the whole Earth
   import satclip FILE   turn published weights (satclip or geoclip) into a run
+  features ENCODER ...  run a frozen encoder over a data set, once
   prepare DATASET       make a data set on disk, or check the one that is there
 
 earth-embed COMMAND --help explains a command's options."""
@@ -46,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "embed": embed,
         "map": draw,
         "import": import_run,
+        "features": features,
         "prepare": prepare,
     }
     name = arguments[0] if arguments else "--help"

@@ -1,0 +1,119 @@
+"""Encoders that others trained, by name: their sizes, what they read and where they are described.
+
+    encoder = PUBLISHED["resnet50_sentinel2"]
+    encoder.features(params, chips)  # (N, 2048) float32
+
+`importing.frozen` reads the weights; `docs/frozen_encoders.md` says where they are published.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from earth_embed.encoders.frozen.inputs import ImageInput, TextInput
+from earth_embed.encoders.frozen.resnet import ResNet
+from earth_embed.encoders.frozen.text import ClipText, SentenceEncoder
+from earth_embed.encoders.frozen.transformer import Blocks
+from earth_embed.encoders.frozen.vision import ClipImage, VisionTransformer
+
+Params: TypeAlias = Any
+"""An encoder's parameters, statistics of batch norms among them."""
+
+
+@dataclass(frozen=True)
+class FrozenEncoder:
+    """An encoder whose parameters never change.
+
+    Attributes:
+        module: The network.
+        input: What it reads.
+        dim: Number of its features.
+        source: The publications of architecture and weights.
+    """
+
+    module: nn.Module
+    input: ImageInput | TextInput
+    dim: int
+    source: str
+
+    def features(self, params: Params, samples: jax.Array) -> jax.Array:
+        """Features (N, dim) float32 of stored samples; no gradient passes.
+
+        Args:
+            params: Of the shapes that `shapes` has.
+            samples: (N, ...), images as they are stored or tokens; see `input`.
+
+        Raises:
+            DataError: the samples are not what the encoder reads.
+        """
+        # Stopped on the way in, so that differentiating a step computes nothing more in here.
+        params, samples = jax.lax.stop_gradient((params, self.input.prepare(samples)))
+        return jnp.asarray(self.module.apply({"params": params}, samples))
+
+    def shapes(self) -> Params:
+        """The tree of the parameters' shapes; nothing is computed or allocated."""
+        variables = jax.eval_shape(self.module.init, jax.random.key(0), self.input.example)
+        return variables["params"]
+
+
+_SENTINEL2 = ImageInput(224, 256, (0.0,) * 13, (10_000.0,) * 13)
+_IMAGENET = ImageInput(224, 256, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+_HALF = ImageInput(224, 248, (127.5,) * 3, (127.5,) * 3, "cubic")
+_CLIP = ImageInput(
+    224,
+    224,
+    (122.7709383, 116.7460125, 104.09373615),
+    (68.5005327, 66.6321579, 70.32316305),
+    "cubic",
+)
+
+_RESNET18 = ResNet((2, 2, 2, 2), bottleneck=False)
+_RESNET50 = ResNet((3, 4, 6, 3), bottleneck=True)
+_VIT_S16 = VisionTransformer(Blocks(384, 12, 6), patch=16)
+
+_HE, _DOSOVITSKIY = (
+    "He et al. 2015 (arXiv 1512.03385)",
+    "Dosovitskiy et al. 2020 (arXiv 2010.11929)",
+)
+_SSL4EO = "SSL4EO-S12, MoCo (arXiv 2211.07044)"
+_RADFORD = "Radford et al. 2021 (arXiv 2103.00020)"
+
+PUBLISHED: dict[str, FrozenEncoder] = {
+    "resnet18_sentinel2": FrozenEncoder(_RESNET18, _SENTINEL2, 512, f"{_HE}; {_SSL4EO}"),
+    "resnet50_sentinel2": FrozenEncoder(_RESNET50, _SENTINEL2, 2048, f"{_HE}; {_SSL4EO}"),
+    "vit_s16_sentinel2": FrozenEncoder(_VIT_S16, _SENTINEL2, 384, f"{_DOSOVITSKIY}; {_SSL4EO}"),
+    "resnet18_imagenet": FrozenEncoder(_RESNET18, _IMAGENET, 512, _HE),
+    "resnet50_imagenet": FrozenEncoder(_RESNET50, _IMAGENET, 2048, _HE),
+    "vit_s16_imagenet": FrozenEncoder(
+        _VIT_S16, _HALF, 384, f"{_DOSOVITSKIY}; Steiner et al. 2021 (arXiv 2106.10270)"
+    ),
+    "clip_vit_l14_image": FrozenEncoder(
+        ClipImage(Blocks(1024, 24, 16, 1e-5, gelu="quick"), patch=14, features=768),
+        _CLIP,
+        768,
+        _RADFORD,
+    ),
+    "clip_vit_l14_text": FrozenEncoder(
+        ClipText(
+            Blocks(768, 12, 12, 1e-5, gelu="quick"),
+            vocabulary=49_408,
+            length=77,
+            end=49_407,
+            features=768,
+        ),
+        TextInput(77, 49_408),
+        768,
+        _RADFORD,
+    ),
+    "minilm_l6": FrozenEncoder(
+        SentenceEncoder(Blocks(384, 6, 12, 1e-12, "after"), vocabulary=30_522, length=512),
+        TextInput(256, 30_522),
+        384,
+        "Reimers and Gurevych 2019 (arXiv 1908.10084); MiniLM (arXiv 2002.10957)",
+    ),
+}
