@@ -13,7 +13,7 @@ BENCHMARKS = Path(__file__).parents[1] / "experiments" / "benchmarks"
     ("name", "rows"),
     [
         ("encoders", 2),
-        ("contrastive_memory", 11),
+        ("contrastive_memory", 5),
         ("conv_in_cond", 2),
         ("input", 14),
         ("storage", 5),
