@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 
-from earth_embed.cli.parsing import TOP_LEVEL, parse
+from earth_embed.cli.parsing import parse_parts
 
 
 @dataclass(frozen=True)
@@ -26,17 +25,8 @@ def diagnose(arguments: list[str]) -> None:
     """Says what limits a run."""
     from earth_embed.diagnosis import Settings, diagnose_run
 
-    parser = dataclasses.make_dataclass(
-        "Diagnosis",
-        [
-            ("command", Annotated[Diagnose, TOP_LEVEL]),
-            ("settings", Annotated[Settings, TOP_LEVEL], field(default_factory=Settings)),
-        ],
-        frozen=True,
-    )
-    parsed: Any = parse(parser, arguments, "earth-embed diagnose")
-    run, data_dir = parsed.command.run, parsed.command.data_dir
-    diagnosis = diagnose_run(run, data_dir=data_dir, settings=parsed.settings)
+    options, settings = parse_parts(arguments, "earth-embed diagnose", Diagnose, Settings)
+    diagnosis = diagnose_run(options.run, data_dir=options.data_dir, settings=settings)
     for name, found in diagnosis.modalities.items():
         print(
             f"{name}: loss {found.loss:.3f} on {found.trained_on} training examples, of which "
@@ -50,4 +40,4 @@ def diagnose(arguments: list[str]) -> None:
         f"{locations.intrinsic_dimension:.1f}, "
         + ("no half-sill" if half is None else f"half-sill {half:,.0f} km")
     )
-    print(f"wrote {run / 'diagnosis' / 'report.html'}")
+    print(f"wrote {options.run / 'diagnosis' / 'report.html'}")

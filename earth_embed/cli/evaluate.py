@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 
-from earth_embed.cli.parsing import TOP_LEVEL, parse
+from earth_embed.cli.parsing import parse_parts
 
 
 @dataclass(frozen=True)
@@ -40,23 +39,14 @@ def evaluate(arguments: list[str]) -> None:
     from earth_embed.evaluation.run import evaluate_run
     from earth_embed.evaluation.settings import Settings
 
-    parser = dataclasses.make_dataclass(
-        "Evaluation",
-        [
-            ("command", Annotated[Evaluate, TOP_LEVEL]),
-            ("settings", Annotated[Settings, TOP_LEVEL], field(default_factory=Settings)),
-        ],
-        frozen=True,
-    )
-    parsed: Any = parse(parser, arguments, "earth-embed evaluate")
-    options = parsed.command
+    options, settings = parse_parts(arguments, "earth-embed evaluate", Evaluate, Settings)
     evaluate_run(
         options.run,
         split=options.split,
         which=options.which,
         data_dir=options.data_dir,
         label_config=options.labels,
-        settings=parsed.settings,
+        settings=settings,
         own_tasks=parse_tasks(options.task),
         extra_runs=options.also,
     )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 
-from earth_embed.cli.parsing import TOP_LEVEL, parse
+from earth_embed.cli.parsing import parse_parts
 
 
 @dataclass(frozen=True)
@@ -34,26 +33,14 @@ def prepare(arguments: list[str]) -> None:
     from earth_embed.data.datasets.catalogue import from_files
     from earth_embed.data.thinning import Thinning
 
-    parser = dataclasses.make_dataclass(
-        "Preparation",
-        [
-            ("command", Annotated[Prepare, TOP_LEVEL]),
-            ("thinning", Annotated[Thinning, TOP_LEVEL], field(default_factory=Thinning)),
-            (
-                "work",
-                Annotated[preparation.Work, TOP_LEVEL],
-                field(default_factory=preparation.Work),
-            ),
-        ],
-        frozen=True,
+    options, thinning, work = parse_parts(
+        arguments, "earth-embed prepare", Prepare, Thinning, preparation.Work
     )
-    parsed: Any = parse(parser, arguments, "earth-embed prepare")
-    options, work = parsed.command, parsed.work
     if options.source is not None:
         published = from_files(options.dataset, options.source, options.image_size)
         print(
             preparation.prepare_from_files(
-                published, options.data_dir, work, options.verify, parsed.thinning
+                published, options.data_dir, work, options.verify, thinning
             )
         )
     elif options.verify:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import get_args
 
-from earth_embed.cli.parsing import TOP_LEVEL, parse
+from earth_embed.cli.parsing import parse_parts
 from earth_embed.config import Experiment, Method
 from earth_embed.config.files import load_experiment
 from earth_embed.errors import ConfigError
@@ -71,16 +71,8 @@ def parse_train(arguments: list[str]) -> tuple[Experiment, Where]:
     experiment = load_experiment(path)
     if "--method" in overrides:
         experiment = _with_method(experiment, overrides)
-    settings = dataclasses.make_dataclass(
-        "Train",
-        [
-            ("where", Annotated[Where, TOP_LEVEL], field(default_factory=Where)),
-            ("experiment", Annotated[Experiment, TOP_LEVEL], field(default=experiment)),
-        ],
-        frozen=True,
-    )
-    parsed: Any = parse(settings, overrides, f"earth-embed train {path}")
-    return parsed.experiment, parsed.where
+    where, experiment = parse_parts(overrides, f"earth-embed train {path}", Where, experiment)
+    return experiment, where
 
 
 def _with_method(experiment: Experiment, overrides: list[str]) -> Experiment:
