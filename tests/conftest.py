@@ -5,10 +5,7 @@ import os
 import resource
 
 # Tests compile far more than they compute.
-_flags = (
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
-    "--xla_cpu_use_fusion_emitters=false"
-)
+_flags = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_flags}"
 
 import jax  # noqa: E402 (XLA reads its flags once)
