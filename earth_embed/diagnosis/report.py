@@ -51,6 +51,7 @@ def _loss(axes: Axes, diagnosis: Diagnosis) -> None:
     axes.bar(names, floors, color="#b9c4b4", label="left by the oracle")
     axes.bar(names, rest, bottom=floors, color="C0", label="due to the location encoder")
     axes.set(title="training loss of one batch", ylabel="NT-Xent")
+    axes.set_ylim(top=1.3 * max(m.loss for m in diagnosis.modalities.values()))  # for the legend
     axes.legend(frameon=False, fontsize=8)
 
 
@@ -70,5 +71,6 @@ def _gradients(axes: Axes, diagnosis: Diagnosis) -> None:
     axes.set_xticks(range(len(names)), names)
     axes.set_yticks(range(len(names)), names)
     for (row, column), cosine in np.ndenumerate(cosines):
-        axes.text(column, row, f"{cosine:+.2f}", ha="center", va="center", fontsize=9)
+        colour = "white" if abs(cosine) > 0.6 else "black"
+        axes.text(column, row, f"{cosine:+.2f}", ha="center", va="center", color=colour)
     axes.set_title("cosines of the modalities' gradients")
