@@ -22,13 +22,16 @@ def write_report(path: Path, diagnosis: Diagnosis) -> None:
     Raises:
         EarthEmbedError: the file cannot be written.
     """
-    source = importlib.resources.files("earth_embed.diagnosis") / "report.html"
+    package = importlib.resources.files("earth_embed")
+    source, style = package / "diagnosis" / "report.html", package / "report.css"
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     template = environment.from_string(source.read_text(encoding="utf-8"))
     buffer = io.BytesIO()
     draw(diagnosis).savefig(buffer, format="png", dpi=110, bbox_inches="tight")
     figure = base64.b64encode(buffer.getvalue()).decode("ascii")
-    write_text(path, template.render(d=diagnosis, figure=figure))
+    write_text(
+        path, template.render(d=diagnosis, figure=figure, style=style.read_text(encoding="utf-8"))
+    )
 
 
 def draw(diagnosis: Diagnosis) -> Figure:

@@ -34,11 +34,13 @@ def write_report(
     Raises:
         EarthEmbedError: the file cannot be written.
     """
-    source = importlib.resources.files("earth_embed.evaluation") / "report.html"
+    package = importlib.resources.files("earth_embed")
+    source, style = package / "evaluation" / "report.html", package / "report.css"
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     template = environment.from_string(source.read_text(encoding="utf-8"))
     columns = column_names(results)
     html = template.render(
+        style=style.read_text(encoding="utf-8"),
         results=results,
         own_tasks=own_tasks(results),
         columns=columns,
