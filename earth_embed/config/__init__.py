@@ -25,7 +25,14 @@ from earth_embed.config.location.networks import (
     Siren,
     TokenTransformer,
 )
-from earth_embed.config.loss import GeodesicNtXent, Loss, Memory, NtXent, Sigmoid
+from earth_embed.config.loss import (
+    GeodesicNtXent,
+    Loss,
+    Memory,
+    NtXent,
+    Regression,
+    Sigmoid,
+)
 from earth_embed.config.methods import Melt, Method, Pair, Salt
 from earth_embed.config.model import LogitScale, Modality
 from earth_embed.config.training import Checkpoints, Input, MeshConfig, Optimizer
@@ -57,6 +64,7 @@ __all__ = [
     "NtXent",
     "Optimizer",
     "Pair",
+    "Regression",
     "ResidualMlp",
     "ResidualSiren",
     "Salt",

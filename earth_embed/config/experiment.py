@@ -11,7 +11,7 @@ from typing import Literal
 
 from earth_embed.config.checks import Faults
 from earth_embed.config.location import Location, LocationConfig
-from earth_embed.config.loss import Loss, Memory, NtXent, Sigmoid
+from earth_embed.config.loss import Loss, Memory, NtXent, Regression, Sigmoid
 from earth_embed.config.methods import Melt, Method, Pair
 from earth_embed.config.model import LogitScale, Modality
 from earth_embed.config.training import Checkpoints, Input, MeshConfig, Optimizer
@@ -32,7 +32,7 @@ class Experiment:
     logit_scale: LogitScale = field(default_factory=LogitScale)
     """The learnable temperature."""
     loss: Loss = field(default_factory=NtXent)
-    """The contrastive loss: NtXent, Sigmoid or GeodesicNtXent."""
+    """The loss: NtXent, Sigmoid, GeodesicNtXent or Regression."""
     memory: Memory = field(default_factory=Memory)
     """How a batch larger than memory is computed."""
     optimizer: Optimizer = field(default_factory=Optimizer)
@@ -88,6 +88,10 @@ class Experiment:
                 quotas,
                 f"{len(names)} counts that sum to batch_size = {size!r}",
             )
+        if isinstance(self.method, Melt) and self.method.weights:
+            weights = self.method.weights
+            allowed = f"{len(names)} weights, one a modality"
+            faults.expect(len(weights) == len(names), "method.weights", weights, allowed)
         if isinstance(self.method, Melt) and isinstance(size, int):
             faults.expect(
                 size >= 2 * len(names),
@@ -101,12 +105,22 @@ class Experiment:
             self.optimizer.warmup_steps,
             f"at most steps = {self.steps}",
         )
-        if isinstance(self.loss, Sigmoid):
+        if isinstance(self.loss, Sigmoid | Regression):
+            name = type(self.loss).__name__
             faults.expect(
                 self.method.direction == "sample_to_location",
                 "method.direction",
                 self.method.direction,
-                "'sample_to_location' with loss Sigmoid, which is symmetric as it is",
+                f"'sample_to_location' with loss {name}, which has no other",
+            )
+        if isinstance(self.loss, Regression):
+            encoders = [modality.encoder for modality in self.modalities]
+            faults.expect(
+                set(encoders) == {"target"},
+                "modalities.encoder",
+                encoders,
+                "'target' alone with loss Regression: without negatives, a trained encoder would "
+                "make all samples alike",
             )
         faults.raise_if_any()
 

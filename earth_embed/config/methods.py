@@ -45,6 +45,8 @@ class Melt:
     reduction: Literal["samples", "modalities"] = "samples"
     """Mean over the samples of the joint batch, or over the modalities' own means; they differ
     only where quotas do."""
+    weights: tuple[float, ...] = ()
+    """Weight of each modality in that mean, in the order of the modalities. Empty: 1 each."""
     temperature: Literal["shared", "per_modality"] = "shared"
     """One learnable logit scale, or one for each modality."""
 
@@ -52,6 +54,8 @@ class Melt:
         """Checks the fields."""
         faults = Faults("method", self)
         faults.expect(all(q > 0 for q in self.quotas), "quotas", self.quotas, "positive counts")
+        fine = all(weight > 0 for weight in self.weights)
+        faults.expect(fine, "weights", self.weights, "positive numbers")
         faults.one_of("negatives", self.negatives, ("joint", "within"))
         faults.one_of("direction", self.direction, DIRECTIONS)
         faults.one_of("reduction", self.reduction, ("samples", "modalities"))

@@ -22,7 +22,9 @@ class Modality:
     """The feature or column that holds the sample; for a table also a .npy file with one row per
     table row, relative to the table."""
     encoder: str = "projection"
-    """The modality encoder: "image", "text", "series", "projection", or one you registered."""
+    """The modality encoder: "image", "text", "series", "projection", or one you registered.
+    "target" leaves numeric samples as they are, and a linear head on the location embedding meets
+    them."""
     width: int = 64
     """Width of the modality encoder."""
     depth: int = 2

@@ -45,7 +45,8 @@ def conflict(towers: Towers, params: Params, batches: Sequence[Batch]) -> Confli
         every = params | {LOCATION: location}
         samples = towers.encode_sample(every, name, examples["sample"])
         locations = towers.encode_location(every, examples["lonlat"])
-        return nt_xent(Pairs(samples, locations, towers.logit_scale(every, name))).loss.mean()
+        candidates = towers.meet(every, name, samples, locations)
+        return nt_xent(Pairs(samples, candidates, towers.logit_scale(every, name))).loss.mean()
 
     @jax.jit
     def compare(batch: Batch) -> tuple[jax.Array, jax.Array]:

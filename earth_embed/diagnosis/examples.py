@@ -17,9 +17,11 @@ class Encoded(NamedTuple):
     """Both sides of one modality's examples."""
 
     samples: np.ndarray
-    """(N, D) float32."""
+    """(N, n) float32."""
+    candidates: np.ndarray
+    """(N, n) float32: what samples are compared with, as `Towers.meet` has it."""
     locations: np.ndarray
-    """(N, D) float32."""
+    """(N, D) float32: the location embeddings."""
     lonlat: np.ndarray
     """(N, 2) float32, degrees."""
 
@@ -37,16 +39,17 @@ class Encoder:
         """Takes the towers and their parameters."""
         self.towers, self.params = towers, params
 
-        def both(params: Params, name: str, examples: Batch) -> tuple[jax.Array, jax.Array]:
+        def both(params: Params, name: str, examples: Batch) -> tuple[jax.Array, ...]:
             samples = towers.encode_sample(params, name, examples["sample"])
-            return samples, towers.encode_location(params, examples["lonlat"])
+            locations = towers.encode_location(params, examples["lonlat"])
+            return samples, towers.meet(params, name, samples, locations), locations
 
         self._both = jax.jit(both, static_argnums=1)
 
     def __call__(self, name: str, examples: Examples) -> Encoded:
         """Encodes one modality's examples."""
-        samples, locations = jax.device_get(self._both(self.params, name, examples))
-        return Encoded(samples, locations, examples["lonlat"])
+        samples, candidates, locations = jax.device_get(self._both(self.params, name, examples))
+        return Encoded(samples, candidates, locations, examples["lonlat"])
 
     def scale(self, name: str) -> float:
         """The modality's logit scale 1/τ."""

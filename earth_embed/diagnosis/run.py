@@ -63,6 +63,8 @@ def diagnose_run(
         name: encoder(name, draw(splits.validation, settings.examples, settings.seed))
         for name, splits in sources.items()
     }
+    # Modalities with a space of their own have no samples in each other's.
+    shared = [name for name in held_out if not encoder.towers.has_own_space(name)]
     diagnosis = Diagnosis(
         run=run_dir.resolve().name,
         settings=settings,
@@ -72,7 +74,7 @@ def diagnose_run(
         },
         between=tuple(
             _between(held_out, query, candidate, settings.ks)
-            for query, candidate in itertools.permutations(held_out, 2)
+            for query, candidate in itertools.permutations(shared, 2)
         ),
         locations=_locations(held_out),
         gradients=conflict(encoder.towers, encoder.params, _batches(training, settings)),
@@ -85,18 +87,18 @@ def diagnose_run(
 def _of_modality(
     encoder: Encoder, name: str, held_out: Encoded, training: Source, settings: Settings
 ) -> OfModality:
-    samples, locations, _ = held_out
+    samples, candidates = held_out.samples, held_out.candidates
     own = np.arange(len(samples))
     seen = encoder(name, draw(training, settings.examples, settings.seed))
-    scale = encoder.scale(name)
-    floor = oracle(seen.samples, seen.locations, scale, settings.oracle_steps, settings.oracle_rate)
+    steps, rate = settings.oracle_steps, settings.oracle_rate
+    floor = oracle(seen.samples, seen.candidates, encoder.scale(name), steps, rate)
     return OfModality(
         held_out=len(samples),
-        alignment=alignment(samples, locations),
+        alignment=alignment(samples, candidates),
         uniformity_samples=uniformity(samples),
-        uniformity_locations=uniformity(locations),
-        to_location=retrieval(samples, locations, own, settings.ks),
-        to_sample=retrieval(locations, samples, own, settings.ks),
+        uniformity_locations=uniformity(candidates),
+        to_location=retrieval(samples, candidates, own, settings.ks),
+        to_sample=retrieval(candidates, samples, own, settings.ks),
         trained_on=len(seen.samples),
         loss=floor.loss,
         floor=floor.floor,

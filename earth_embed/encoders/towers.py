@@ -19,7 +19,7 @@ import numpy as np
 from earth_embed.config import Experiment, Pair, Sigmoid
 from earth_embed.encoders.location import build_location, init_location
 from earth_embed.encoders.microbatch import encode_in_parts
-from earth_embed.encoders.modality import build
+from earth_embed.encoders.modality import Tower, build
 from earth_embed.errors import ConfigError
 from earth_embed.keys import named_key
 
@@ -59,8 +59,10 @@ class Towers:
             example = jnp.zeros((1, *samples[name].shape[1:]), samples[name].dtype)  # type: ignore[union-attr]
             key = named_key(seed, f"init/{name}")
             standardised = self._standardise(name, example)
+            location = jnp.zeros((1, self.experiment.location.features))
             try:
-                params[f"modality:{name}"] = self._modules[name].init(key, standardised)["params"]
+                variables = self._modules[name].init(key, standardised, location, method="both")
+                params[f"modality:{name}"] = variables["params"]
             except (TypeError, ValueError) as error:
                 raise ConfigError(
                     f"modalities[{name!r}].encoder = {self._modalities[name].encoder!r} does not "
@@ -104,6 +106,22 @@ class Towers:
             return jnp.asarray(out).astype(jnp.float32)
 
         return encode_in_parts(encode, sample, None, self.experiment.memory.microbatch)
+
+    def meet(
+        self, params: Params, name: str, anchors: jax.Array, locations: jax.Array
+    ) -> jax.Array:
+        """What one modality's encoded samples (B, n) are compared with: (B, n) float32.
+
+        These are the location embeddings (B, D) themselves, but for a modality with a space of its
+        own.
+        """
+        variables = {"params": params[f"modality:{name}"]}
+        out = self._modules[name].apply(variables, anchors, locations, method="meet")
+        return jnp.asarray(out).astype(jnp.float32)
+
+    def has_own_space(self, name: str) -> bool:
+        """Whether the modality meets location embeddings in a space of its own."""
+        return type(self._modules[name]).meet is not Tower.meet
 
     def logit_scale(self, params: Params, name: str) -> jax.Array:
         """The modality's logit scale exp(s) = 1/τ, a scalar."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from jax.sharding import Mesh
 
-from earth_embed.config.loss import GeodesicNtXent, Loss, Memory, Sigmoid
+from earth_embed.config.loss import GeodesicNtXent, Loss, Memory, NtXent, Regression, Sigmoid
 from earth_embed.config.methods import Direction
 from earth_embed.losses.geodesic import (
     SemivariogramRule,
@@ -17,6 +17,7 @@ from earth_embed.losses.geodesic import (
 )
 from earth_embed.losses.nt_xent import NtXentRule, nt_xent
 from earth_embed.losses.pairs import Comparison, Contrast, Pairs, symmetric
+from earth_embed.losses.regression import regression
 from earth_embed.losses.rule import Rule, fill
 from earth_embed.losses.sharded import sharded
 from earth_embed.losses.sigmoid import SigmoidRule, sigmoid
@@ -32,7 +33,7 @@ on two CPU cores."""
 def build_loss(
     loss: Loss, direction: Direction, memory: Memory, mesh: Mesh | None = None
 ) -> Comparison:
-    """The contrastive loss as a function of a batch.
+    """The loss as a function of a batch.
 
     Args:
         loss: Which loss.
@@ -40,6 +41,8 @@ def build_loss(
         memory: Tiles and exchange.
         mesh: The devices that share the batch. None: each has it all.
     """
+    if isinstance(loss, Regression):
+        return regression(build_loss(NtXent(), direction, memory, mesh))
     dense, rule = forms(loss)
     devices = 1 if mesh is None else mesh.size
 

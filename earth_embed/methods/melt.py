@@ -19,6 +19,7 @@ from jax.sharding import Mesh
 from earth_embed.config import Experiment, Melt
 from earth_embed.data.order import Draw
 from earth_embed.encoders.towers import Params, Towers
+from earth_embed.errors import ConfigError
 from earth_embed.keys import step_key
 from earth_embed.losses.build import build_loss
 from earth_embed.losses.pairs import Pairs
@@ -36,6 +37,13 @@ class MeltMethod:
         self._towers, self._settings = towers, settings
         whole = experiment.batch_size == "all"
         self.sizes = sizes_alone(experiment, counts, mesh) if whole else quotas(experiment)
+        own = [name for name in towers.names if towers.has_own_space(name)]
+        if own and settings.negatives == "joint":
+            raise ConfigError(
+                f"method.negatives = 'joint': expected 'within' with modalities {own}, which meet "
+                "location embeddings in spaces of their own"
+            )
+        self._apart = bool(own)
         self._compare = build_loss(experiment.loss, settings.direction, experiment.memory, mesh)
         # The joint batch is blocks that hold each modality's share of one block, as small as can
         # be: however many devices share it, their rows are whole blocks, and stay where they are.
@@ -44,6 +52,11 @@ class MeltMethod:
         self._shares = [size // self._blocks for size in self.sizes.values()]
         # Which modality each row is of, (B,).
         self._groups = np.tile(np.repeat(np.arange(len(self.sizes)), self._shares), self._blocks)
+        # Each row's weight in the loss, (B,).
+        weights = np.array(settings.weights or (1.0,) * len(self.sizes), np.float32)
+        if settings.reduction == "modalities":
+            weights /= self._shares
+        self._weights = weights[self._groups] / weights[self._groups].sum()
         self._trained = towers.trained(towers.names)
 
     def draws(self, step: int) -> dict[str, Draw]:
@@ -57,33 +70,43 @@ class MeltMethod:
     def _loss(self, params: Params, batch: Batch, step: jax.Array) -> tuple[jax.Array, Metrics]:
         towers, settings, names = self._towers, self._settings, list(self.sizes)
         dropout_key = step_key(towers.experiment.seed, "dropout", step)
-        samples = self._join(  # (B, D)
-            [towers.encode_sample(params, name, batch[name]["sample"]) for name in names]
-        )
+        samples = [towers.encode_sample(params, name, batch[name]["sample"]) for name in names]
         lonlat = self._join([batch[name]["lonlat"] for name in names])  # (B, 2)
-        locations = towers.encode_location(params, lonlat, dropout_key)  # (B, D)
+        candidates = towers.encode_location(params, lonlat, dropout_key)  # (B, D)
+        if self._apart:
+            parts = zip(names, samples, self._split(candidates), strict=True)
+            candidates = self._join([towers.meet(params, *part) for part in parts])
         scales = jnp.stack([towers.logit_scale(params, name) for name in names])  # (M,)
         biases = jnp.stack([towers.logit_bias(params, name) for name in names])  # (M,)
         contrast = self._compare(
             Pairs(
-                samples,
-                locations,
+                self._join(samples),
+                candidates,
                 logit_scale=scales[self._groups],
                 logit_bias=biases[self._groups],
                 groups=jnp.asarray(self._groups) if settings.negatives == "within" else None,
                 lonlat=lonlat,
             )
         )
-        losses = contrast.loss  # (B,)
-        if settings.reduction == "modalities":
-            losses = self._by_modality(losses)  # (M,)
         retrieval = self._by_modality(contrast.retrieved)
-        return losses.mean(), {"retrieval@1": retrieval, "logit_scale": scales}
+        loss = (self._weights * contrast.loss).sum()
+        return loss, {"retrieval@1": retrieval, "logit_scale": scales}
 
     def _join(self, parts: list[jax.Array]) -> jax.Array:
-        """(B_m, …) of each modality → (B, …), block after block."""
-        split = [part.reshape(self._blocks, -1, *part.shape[1:]) for part in parts]
-        return jnp.concatenate(split, axis=1).reshape(-1, *parts[0].shape[1:])
+        """(B_m, n_m) of each modality → (B, max n_m), block after block, filled up with zeros.
+
+        Zeros in both of two vectors change neither their cosine nor their distance.
+        """
+        width = max(part.shape[1] for part in parts)
+        filled = [jnp.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in parts]
+        split = [part.reshape(self._blocks, -1, width) for part in filled]
+        return jnp.concatenate(split, axis=1).reshape(-1, width)
+
+    def _split(self, joint: jax.Array) -> list[jax.Array]:
+        """(B, n), block after block → (B_m, n) of each modality."""
+        split = joint.reshape(self._blocks, -1, joint.shape[1])
+        parts = jnp.split(split, np.cumsum(self._shares)[:-1], axis=1)
+        return [part.reshape(-1, joint.shape[1]) for part in parts]
 
     def _by_modality(self, values: jax.Array) -> jax.Array:
         """The mean of (B,) values over each modality's rows: (M,)."""

@@ -48,11 +48,12 @@ def pair_loss(towers: Towers, name: str, direction: Direction, mesh: Mesh) -> Lo
         dropout_key = step_key(towers.experiment.seed, "dropout", step)
         samples = towers.encode_sample(params, name, examples["sample"])  # (B, D)
         locations = towers.encode_location(params, examples["lonlat"], dropout_key)  # (B, D)
+        candidates = towers.meet(params, name, samples, locations)
         scale = towers.logit_scale(params, name)
         contrast = compare(
             Pairs(
                 samples,
-                locations,
+                candidates,
                 logit_scale=scale,
                 logit_bias=towers.logit_bias(params, name),
                 lonlat=examples["lonlat"],

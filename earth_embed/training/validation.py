@@ -39,7 +39,8 @@ class Validation:
             params = gathered(params, mesh)
             samples = towers.encode_sample(params, name, batch["sample"])
             locations = towers.encode_location(params, batch["lonlat"])
-            contrast = compare(Pairs(samples, locations, towers.logit_scale(params, name)))
+            candidates = towers.meet(params, name, samples, locations)
+            contrast = compare(Pairs(samples, candidates, towers.logit_scale(params, name)))
             return {"loss": contrast.loss.mean(), "retrieval@1": contrast.retrieved.mean()}
 
         self._score = jax.jit(score, static_argnums=1)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from earth_embed.config import Modality
@@ -38,6 +39,18 @@ class Tower(nn.Module):
     width: int = 64
     depth: int = 2
     dtype: Any = jnp.float32
+
+    def meet(self, anchors: jax.Array, locations: jax.Array) -> jax.Array:
+        """What encoded samples (B, n) are compared with: location embeddings (B, D), as they are.
+
+        A tower that maps them to a space of its own (B, n) overrides this; see `target.py`.
+        """
+        return locations
+
+    def both(self, sample: jax.Array, locations: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Encoded samples, and what they are compared with."""
+        anchors = self(sample)
+        return anchors, self.meet(anchors, locations)
 
 
 T = TypeVar("T", bound=type[Tower])

@@ -1,0 +1,28 @@
+"""Features that stay what they are: the location embedding goes to them, not they to it."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+
+from earth_embed.encoders.modality.registry import Tower, register
+
+
+@register("target")
+class TargetTower(Tower):
+    """A frozen target. The one trained layer is a linear head on the location embedding.
+
+    The other way round (a head on the sample) training may turn the samples into whatever tells
+    places apart. A target cannot be turned: what it does not say of a place, nothing is learnt of.
+
+    `width` and `depth` are not used.
+    """
+
+    def __call__(self, sample: jax.Array) -> jax.Array:
+        """Maps (B, ...) features to (B, n), flattened."""
+        return sample.reshape(sample.shape[0], -1)
+
+    @nn.compact
+    def meet(self, anchors: jax.Array, locations: jax.Array) -> jax.Array:
+        """Maps location embeddings (B, D) to the targets' space (B, n)."""
+        return nn.Dense(anchors.shape[-1], dtype=self.dtype)(locations)
