@@ -60,8 +60,8 @@ class Regression:
     """No contrast: the squared error of features that are predicted from the location alone.
 
     The twin of a contrastive loss on frozen targets, to tell what contrast itself is worth. For
-    modalities whose encoder is "target". The error is summed over the features: scaled to a mean
-    squared length of 1, each modality's loss is the share of its variance left unexplained.
+    modalities whose encoder is "target". The error is the mean over features: of standardised ones
+    it is the share of their variance left unexplained.
     """
 
 

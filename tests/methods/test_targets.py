@@ -38,7 +38,8 @@ def by_hand(setup, name, batch):
     embedding = np.asarray(jax.jit(setup.towers.encode_location)(setup.state.params, lonlat))
     head = setup.state.params[f"modality:{name}"]["Dense_0"]
     targets = np.asarray(sample, np.float64).reshape(len(sample), -1)
-    return targets, embedding @ np.asarray(head["kernel"], np.float64) + np.asarray(head["bias"])
+    predictions = embedding @ np.asarray(head["kernel"], np.float64) + np.asarray(head["bias"])
+    return targets, predictions
 
 
 def nt_xent(targets, predictions, temperature=0.07):
@@ -48,7 +49,7 @@ def nt_xent(targets, predictions, temperature=0.07):
 
 
 def squared_error(targets, predictions):
-    return ((targets - predictions) ** 2).sum(axis=1)
+    return ((targets - predictions) ** 2).mean(axis=1)
 
 
 def test_pair(setup):

@@ -1,0 +1,175 @@
+"""Every experiment of the paper's tables, trained and evaluated at several seeds.
+
+    python experiments/paper --data-dir …                  # at the paper's settings, on its data
+    EARTH_EMBED_DATA=… python experiments/paper --small    # the whole list on small real data
+
+Writes tables and figures to OUT. What is there already is not computed again: the same command
+goes on where it was stopped, and `--train-only --seeds 3` on one machine and the rest on another
+share the work, as runs are folders of their own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import sys
+from pathlib import Path
+
+from results import Sweep, write_results
+from small import RECIPE_SETS, recipe, small
+from small_data import FEATURES, prepare
+
+from earth_embed.config import Experiment
+from earth_embed.config.files import load_experiment
+from earth_embed.data.open import open_sources
+from earth_embed.data.tasks import Task, parse_tasks
+from earth_embed.errors import EarthEmbedError
+from earth_embed.evaluation.results import load_results
+from earth_embed.evaluation.run import evaluate_run
+from earth_embed.evaluation.settings import Settings
+from earth_embed.training.loop import train
+
+HERE = Path(__file__).parent
+FIRST = "satclip"
+"""The run whose harmonics and untrained encoder stand beside all."""
+PAPER = (
+    "satclip",
+    "satclip_500",
+    "geoclip",
+    "pair_image",
+    "pair_photo",
+    "pair_text",
+    "melt_image_photo",
+    "melt_image_text",
+    "melt_photo_text",
+    "melt_image_photo_text",
+    "salt_image_photo",
+    "salt_image_text",
+    "salt_photo_text",
+    "salt_image_photo_text",
+)
+SMALL_TASKS = ("temperature={}:1", "precipitation={}:2:log", "temperature_seasonality={}:3")
+COMPARISONS = (
+    ("melt_image_photo", "pair_image"),
+    ("melt_image_text", "pair_image"),
+    ("melt_image_photo_text", "pair_image"),
+    ("melt_photo_text", "pair_text"),
+    ("salt_image_text", "pair_image"),
+    ("salt_image_photo_text", "pair_image"),
+    ("melt_image_photo", "salt_image_photo"),
+    ("melt_image_text", "salt_image_text"),
+    ("melt_photo_text", "salt_photo_text"),
+    ("melt_image_photo_text", "salt_image_photo_text"),
+    ("pair_image", "satclip"),
+    ("satclip_500", "satclip"),
+    ("pair_photo", "geoclip"),
+)
+OF_RECIPE = (
+    ("recipe_image", "pair_image"),
+    ("recipe_image_photo_text", "melt_image_photo_text"),
+    ("recipe_image_text", "recipe_image"),
+    ("recipe_image_photo_text", "recipe_image"),
+    ("recipe_image_vegetation", "recipe_image"),
+    ("recipe_image_vegetation", "recipe_vegetation"),
+    ("recipe_image_photo_text_vegetation", "recipe_image_vegetation"),
+    *(("_".join(["recipe", *names]), "_".join(["regression", *names])) for names in RECIPE_SETS),
+)
+
+
+def main() -> None:
+    """Trains, evaluates and writes."""
+    options = _parse()
+    try:
+        sweep(options)
+    except EarthEmbedError as error:
+        sys.exit(f"error: {error}")
+
+
+def sweep(options: argparse.Namespace) -> None:
+    """Does what is not done yet."""
+    out: Path = options.out
+    experiments = [load_experiment(HERE / f"{name}.py") for name in PAPER]
+    tasks = parse_tasks(options.task)
+    comparisons = COMPARISONS
+    if options.small:
+        tables = out / "data"
+        prepare(Path(os.environ.get("EARTH_EMBED_DATA", "")), tables)
+        examples = training_examples(tables)
+        experiments = [small(experiment, tables, examples) for experiment in experiments]
+        for contrast in (True, False):
+            experiments += [recipe(names, tables, contrast) for names in RECIPE_SETS]
+        tasks += parse_tasks(task.format(tables / "climate.tif") for task in SMALL_TASKS)
+        comparisons += OF_RECIPE
+    if options.steps:
+        experiments = [dataclasses.replace(each, steps=options.steps) for each in experiments]
+    for seed in options.seeds:
+        if not (out / f"seed{seed}.json").exists():
+            of_seed(out, seed, experiments, tasks, options)
+    if options.train_only:
+        return
+    results = tuple(load_results(out / f"seed{seed}.json") for seed in options.seeds)
+    names = tuple(experiment.name for experiment in experiments)
+    print(write_results(Sweep(out, names, tuple(options.seeds), results), comparisons))
+
+
+def of_seed(
+    out: Path,
+    seed: int,
+    experiments: list[Experiment],
+    tasks: tuple[Task, ...],
+    options: argparse.Namespace,
+) -> None:
+    """Trains all experiments at one seed and scores them in one table."""
+    folder = out / f"seed{seed}"
+    for experiment in experiments:  # a finished run ends at once
+        print(f"== {folder / experiment.name}", flush=True)
+        seeded = dataclasses.replace(experiment, seed=seed)
+        train(seeded, folder / experiment.name, open_sources(seeded, options.data_dir))
+    if options.train_only:
+        return
+    results = evaluate_run(
+        folder / FIRST,
+        data_dir=options.data_dir,
+        label_config=options.labels,
+        settings=Settings(
+            seeds=options.fold_seeds,
+            label_counts=tuple(options.label_counts),
+            probes=tuple(options.probes),
+            r2_floor=-1.0,
+        ),
+        own_tasks=tasks,
+        extra_runs=[folder / each.name for each in experiments if each.name != FIRST],
+    )
+    results.save(out / f"seed{seed}.json")
+
+
+def training_examples(tables: Path) -> dict[str, int]:
+    """Training examples of each small table."""
+    everything = recipe(tuple(FEATURES), tables)
+    return {name: len(splits.train) for name, splits in open_sources(everything).items()}
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python experiments/paper",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--small", action="store_true", help="small real data below EARTH_EMBED_DATA")
+    add("--out", type=Path, default=Path("runs/paper"), help="default: runs/paper")
+    add("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="training seeds")
+    add("--fold-seeds", type=int, default=5, help="splits of each kind (default: 5)")
+    add("--labels", default="full", help="config of the labels: full, large or tiny")
+    add("--label-counts", type=int, nargs="*", default=[243, 1000, 10_000, 100_000])
+    add("--probes", nargs="+", default=["ridge"], help="ridge, mlp")
+    add("--task", nargs="*", default=[], metavar="TASK", help="further tasks: docs/tasks.md")
+    add("--data-dir", type=Path, help="where TFDS keeps its data")
+    add("--steps", type=int, help="train each run for so many steps only: a quick look")
+    add("--train-only", action="store_true", help="train, and leave scores for later")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""Location and images alone."""
+
+from common import IMAGE, pair
+
+experiment = pair(IMAGE)

@@ -1,0 +1,5 @@
+"""Location and photographs alone."""
+
+from common import PHOTO, pair
+
+experiment = pair(PHOTO)

@@ -1,0 +1,5 @@
+"""Location and texts alone."""
+
+from common import TEXT, pair
+
+experiment = pair(TEXT)

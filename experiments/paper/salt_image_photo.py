@@ -1,0 +1,5 @@
+"""SALT on images and photographs."""
+
+from common import IMAGE, PHOTO, salt
+
+experiment = salt(IMAGE, PHOTO)

@@ -1,0 +1,5 @@
+"""SALT on images and texts."""
+
+from common import IMAGE, TEXT, salt
+
+experiment = salt(IMAGE, TEXT)

@@ -1,0 +1,10 @@
+"""SatCLIP for 500 epochs, as it was published."""
+
+from common import IMAGE, paper
+
+from earth_embed.config import Pair
+from earth_embed.config.location import published
+
+experiment = paper(
+    "satclip_500", Pair("symmetric"), IMAGE, epochs=500, location=published.satclip(10)
+)
