@@ -27,8 +27,9 @@ class Evaluate:
     """Labels to score on: "validation" to choose settings, "test" to publish."""
     which: Literal["last", "best"] = "last"
     """Checkpoint: the last, or the best by validation retrieval@1."""
-    labels: Literal["full", "tiny"] = "full"
-    """Label set: about 20,000 places, or about 1,500 for a quick look."""
+    labels: Literal["full", "large", "tiny"] = "full"
+    """Label set: about 20,000 places, 250,000 for probes of 100,000 labels, or 1,500 for a quick
+    look."""
     data_dir: Path | None = None
     """Directory of TFDS data sets (default: TFDS_DATA_DIR, else TFDS's own)."""
 

@@ -70,7 +70,7 @@ def load_labels(
 
     Args:
         split: "validation" to choose settings, "test" for scores to publish.
-        config: "full" or "tiny".
+        config: "full", "large" or "tiny".
         data_dir: Where TFDS data sets are kept; None for TFDS's default.
 
     Raises:

@@ -42,7 +42,7 @@ def evaluate_run(
         split: Split of the labels: "test" for scores to publish, "validation" to choose settings.
         which: "last" or "best" checkpoint.
         data_dir: Where TFDS keeps its data; None for its default.
-        label_config: Config of the labels, "full" or "tiny".
+        label_config: Config of the labels, "full", "large" or "tiny".
         settings: What to run; None for the defaults.
         own_tasks: Tasks from the user's files, beside those of the settings. One of the same name
             takes its place.

@@ -24,7 +24,7 @@ from earth_embed.config import Experiment
 from earth_embed.config.files import load_experiment
 from earth_embed.data.open import open_sources
 from earth_embed.data.tasks import Task, parse_tasks
-from earth_embed.errors import EarthEmbedError
+from earth_embed.errors import ConfigError, EarthEmbedError
 from earth_embed.evaluation.results import load_results
 from earth_embed.evaluation.run import evaluate_run
 from earth_embed.evaluation.settings import Settings
@@ -101,6 +101,12 @@ def sweep(options: argparse.Namespace) -> None:
             experiments += [recipe(names, tables, contrast) for names in RECIPE_SETS]
         tasks += parse_tasks(task.format(tables / "climate.tif") for task in SMALL_TASKS)
         comparisons += OF_RECIPE
+    if options.only:
+        experiments = [each for each in experiments if each.name in (FIRST, *options.only)]
+        chosen = {each.name for each in experiments}
+        if unknown := sorted(set(options.only) - chosen):
+            raise ConfigError(f"no experiment {', '.join(unknown)}: expected some of the list")
+        comparisons = tuple(pair for pair in comparisons if chosen.issuperset(pair))
     if options.steps:
         experiments = [dataclasses.replace(each, steps=options.steps) for each in experiments]
     for seed in options.seeds:
@@ -166,6 +172,7 @@ def _parse() -> argparse.Namespace:
     add("--probes", nargs="+", default=["ridge"], help="ridge, mlp")
     add("--task", nargs="*", default=[], metavar="TASK", help="further tasks: docs/tasks.md")
     add("--data-dir", type=Path, help="where TFDS keeps its data")
+    add("--only", nargs="+", metavar="NAME", help=f"these experiments alone, and {FIRST}")
     add("--steps", type=int, help="train each run for so many steps only: a quick look")
     add("--train-only", action="store_true", help="train, and leave scores for later")
     return parser.parse_args()

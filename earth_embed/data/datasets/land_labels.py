@@ -44,7 +44,11 @@ class LandLabels(PlacesBuilder):
     no 10° block.
     """
 
-    COUNTS: ClassVar = {"full": 20_000, "tiny": 1_500}
+    BUILDER_CONFIGS: ClassVar = [
+        *PlacesBuilder.BUILDER_CONFIGS,
+        tfds.core.BuilderConfig(name="large", description="For probes of 100,000 labels."),
+    ]
+    COUNTS: ClassVar = {"full": 20_000, "tiny": 1_500, "large": 250_000}
     ABOUT: ClassVar = {
         "description": (
             "Labels for evaluation, at places drawn uniformly by area on land north of 60°S: "
