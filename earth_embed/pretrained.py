@@ -20,7 +20,8 @@ from earth_embed.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
     from earth_embed.data.sources import Source
-    from earth_embed.encoders.towers import Params, Towers
+    from earth_embed.encoders.towers import Towers
+    from earth_embed.step.state import TrainState
 
 
 class LocationEncoder:
@@ -133,8 +134,8 @@ def load(run: str | Path, which: str = "last") -> LocationEncoder:
         return LocationEncoder(experiment, checkpoints.restore_location(like, which))
 
 
-def load_towers(run: str | Path, sources: Mapping[str, Source]) -> tuple[Towers, Params]:
-    """All towers of a run that was trained here, in its last state, on one device.
+def load_towers(run: str | Path, sources: Mapping[str, Source]) -> tuple[Towers, TrainState]:
+    """All towers of a run that was trained here, and its last state, on one device.
 
     Args:
         run: The run's directory.
@@ -159,7 +160,7 @@ def load_towers(run: str | Path, sources: Mapping[str, Source]) -> tuple[Towers,
     towers = Towers(experiment)
     like = _on_one_device(partial(Updater(towers).init, example_shapes(sources)))
     with closing(Checkpointer(Path(run))) as checkpoints:
-        return towers, checkpoints.restore_state(like).params
+        return towers, checkpoints.restore_state(like)
 
 
 def untrained(run: str | Path) -> LocationEncoder:

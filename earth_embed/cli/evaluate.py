@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from earth_embed.cli.parsing import parse_parts
+from earth_embed.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,27 @@ class Evaluate:
     look."""
     data_dir: Path | None = None
     """Directory of TFDS data sets (default: TFDS_DATA_DIR, else TFDS's own)."""
+    diagnose: bool = False
+    """Say what limits the run first, as `earth-embed diagnose` does. The report shows the run's
+    diagnosis, made now or before, if it is of the same checkpoint; that is the last."""
 
 
 def evaluate(arguments: list[str]) -> None:
     """Scores a run beside its baselines."""
     from earth_embed.data.tasks import parse_tasks
+    from earth_embed.diagnosis import diagnose_run, read_section
     from earth_embed.evaluation.run import evaluate_run
     from earth_embed.evaluation.settings import Settings
 
     options, settings = parse_parts(arguments, "earth-embed evaluate", Evaluate, Settings)
+    own_tasks = parse_tasks(options.task)
+    if options.diagnose:
+        if options.which != "last":
+            raise ConfigError(
+                f"--diagnose with --which {options.which}: expected --which last, since a run is "
+                "diagnosed in its last state"
+            )
+        diagnose_run(options.run, data_dir=options.data_dir)
     evaluate_run(
         options.run,
         split=options.split,
@@ -48,6 +61,7 @@ def evaluate(arguments: list[str]) -> None:
         data_dir=options.data_dir,
         label_config=options.labels,
         settings=settings,
-        own_tasks=parse_tasks(options.task),
+        own_tasks=own_tasks,
         extra_runs=options.also,
+        diagnosis=read_section(options.run, options.which),
     )

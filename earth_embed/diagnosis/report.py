@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib.resources
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from earth_embed.diagnosis.results import Diagnosis
+from earth_embed.errors import RunError
 from earth_embed.files import write_text
+from earth_embed.training.choice import choose
 
 
 def write_report(path: Path, diagnosis: Diagnosis) -> None:
@@ -32,6 +35,32 @@ def write_report(path: Path, diagnosis: Diagnosis) -> None:
     write_text(
         path, template.render(d=diagnosis, figure=figure, style=style.read_text(encoding="utf-8"))
     )
+
+
+def read_section(run_dir: Path, which: str) -> str | None:
+    """The section of a run's report on what limits it, to show on another page.
+
+    Args:
+        run_dir: Directory of the run.
+        which: The checkpoint that the other page is about, "last" or "best".
+
+    Returns:
+        HTML; None without a report, or if it is of another checkpoint.
+
+    Raises:
+        RunError: the report cannot be read.
+    """
+    path = run_dir / "diagnosis" / "report.html"
+    try:
+        html = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror}") from error
+    # As the location encoder is chosen, to which damage to the rest of the state does not matter.
+    step = choose(run_dir / "checkpoints", which, leave_out=["state"]).step
+    section = re.search(rf'<section data-step="{step}">.*?</section>', html, re.DOTALL)
+    return section and section[0]
 
 
 def draw(diagnosis: Diagnosis) -> Figure:

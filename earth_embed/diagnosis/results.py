@@ -77,6 +77,8 @@ class Diagnosis:
 
     run: str
     """Name of the run's directory."""
+    step: int
+    """Step of the checkpoint that was looked at."""
     settings: Settings
     """What was looked at."""
     modalities: dict[str, OfModality]

@@ -53,7 +53,8 @@ def diagnose_run(
     folder = run_dir / "diagnosis"
     sources = open_sources(experiment, None if data_dir is None else Path(data_dir))
     training = {name: splits.train for name, splits in sources.items()}
-    encoder = Encoder(*load_towers(run_dir, training))
+    towers, state = load_towers(run_dir, training)
+    encoder = Encoder(towers, state.params)
     try:
         folder.mkdir(exist_ok=True)  # before the work, so that an unwritable run fails at once
     except OSError as error:
@@ -67,6 +68,7 @@ def diagnose_run(
     shared = [name for name in held_out if not encoder.towers.has_own_space(name)]
     diagnosis = Diagnosis(
         run=run_dir.resolve().name,
+        step=int(state.step),
         settings=settings,
         modalities={
             name: _of_modality(encoder, name, encoded, training[name], settings)

@@ -22,6 +22,7 @@ def write_report(
     results: Results,
     labels: Sequence[Labels],
     predictions: Mapping[str, np.ndarray],
+    diagnosis: str | None = None,
 ) -> None:
     """Writes the report, whole or not at all.
 
@@ -30,6 +31,7 @@ def write_report(
         results: Scores.
         labels: The places and targets that were scored; N places have a task.
         predictions: Task → (N,) predictions of the run, made without labels nearby.
+        diagnosis: HTML section on what limits the run, to show as it is.
 
     Raises:
         EarthEmbedError: the file cannot be written.
@@ -55,6 +57,7 @@ def write_report(
             for split in results.settings.splits
         ],
         macro_f1=_macro_f1(results),
+        diagnosis=diagnosis,
         curves=to_png(label_curves(results)),
         maps={
             task: to_png(task_maps(part.lonlat, target, predictions[task]))

@@ -31,6 +31,7 @@ def evaluate_run(
     settings: Settings | None = None,
     own_tasks: Sequence[Task] = (),
     extra_runs: Sequence[str | Path] = (),
+    diagnosis: str | None = None,
 ) -> Results:
     """Evaluates a run; writes results.json and report.html into its folder evaluation.
 
@@ -47,6 +48,8 @@ def evaluate_run(
         own_tasks: Tasks from the user's files, beside those of the settings. One of the same name
             takes its place.
         extra_runs: Further runs, rows of the same tables.
+        diagnosis: HTML section of the report on what limits the run; `diagnosis.read_section`
+            reads it.
 
     Returns:
         The scores, which are also printed.
@@ -85,7 +88,7 @@ def evaluate_run(
         parts.append(evaluate(features, part, settings, name=run))
     results = dataclasses.replace(join(parts), scored=scored)
     results.save(folder / "results.json")
-    write_report(folder / "report.html", results, labels, predictions)
+    write_report(folder / "report.html", results, labels, predictions, diagnosis)
     print_summary(results)
     return results
 

@@ -1,13 +1,16 @@
 """`earth-embed diagnose`, as a user runs it."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from earth_embed.cli import main
-from earth_embed.diagnosis import Settings, diagnose_run
+from earth_embed.diagnosis import Settings, diagnose_run, read_section
 from earth_embed.errors import ConfigError, RunError
+from earth_embed.evaluation import run as evaluation
+from tests.evaluation.worlds import world
 from tests.training.runs import contents, metrics, write_experiment
 
 
@@ -32,6 +35,7 @@ def test_the_command_writes_a_report_and_leaves_the_run_alone(run, capsys):
     )
     found = json.loads((run / "diagnosis" / "diagnosis.json").read_text())
     last = metrics(run)[-1]
+    assert found["step"] == last["step"] == 8
     for name in ("a", "b"):
         modality = found["modalities"][name]
         # The same held-out examples as the run's own validation.
@@ -47,6 +51,36 @@ def test_the_command_writes_a_report_and_leaves_the_run_alone(run, capsys):
     html = (run / "diagnosis" / "report.html").read_text()
     assert html.count("<td") == html.count("</td>") > 30
     assert "data:image/png;base64," in html
+
+
+def test_the_evaluation_shows_the_diagnosis_of_its_checkpoint(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation, "load_labels", lambda *_: world())
+    run = shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("diagnosis"))
+    quick = ["--tasks", "height", "--probes", "ridge", "--seeds", "1", "--label-counts"]
+
+    def report(*options):
+        main(["evaluate", str(run), *quick, *options])
+        html = (run / "evaluation" / "report.html").read_text()
+        assert html.count("<section") == html.count("</section>")
+        return html
+
+    assert read_section(run, "last") is None
+    shown = report("--diagnose")
+    section = read_section(run, "last")
+    assert section.startswith('<section data-step="8">')
+    assert section.count("<td") == section.count("</td>") > 30
+    assert section in shown
+    (run / "checkpoints" / "8").rename(tmp_path / "8")
+    assert read_section(run, "last") is None
+    assert "<section" not in report()
+
+
+def test_only_the_last_state_is_diagnosed_for_an_evaluation(run, capsys):
+    before = contents(run)
+    with pytest.raises(SystemExit):
+        main(["evaluate", str(run), "--diagnose", "--which", "best"])
+    assert "expected --which last" in capsys.readouterr().err
+    assert contents(run) == before
 
 
 def test_the_same_diagnosis_twice(run):
