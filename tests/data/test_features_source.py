@@ -103,7 +103,12 @@ def test_batches_read_views_whatever_the_processes(folder, features):
 
 
 def experiment_on(folder, path):
-    path = write_experiment(path, ("a",), method="Pair()", steps="16")
+    settings = {
+        "method": "Pair()",
+        "location": "LocationConfig(SphericalHarmonics(4), Siren((8,)), 8)",
+        "checkpoints": "Checkpoints(save_every=8, validate_every=8, log_every=4)",
+    }
+    path = write_experiment(path, ("a",), batch_size="64", steps="8", **settings)
     text = path.read_text().replace('f"{name}.npy"', '"features"')
     path.write_text(text.replace(f"{path.parent}/{{name}}.csv", f"{folder}/features.json"))
     return load_experiment(path)
@@ -111,11 +116,11 @@ def experiment_on(folder, path):
 
 def test_training_reads_views_and_resumes_exactly(folder, tmp_path):
     class Stopping(ArraySource):
-        """Asks the process to stop when it is read for the twelfth time."""
+        """Asks the process to stop when it is read for the sixth time."""
 
         def gather(self, indices):
             reads.append(1)
-            if len(reads) == 12:
+            if len(reads) == 6:
                 os.kill(os.getpid(), signal.SIGTERM)
             return super().gather(indices)
 
@@ -126,7 +131,7 @@ def test_training_reads_views_and_resumes_exactly(folder, tmp_path):
     plain, *others = sources["a"].train.views
     first = Stopping(plain.samples, plain.lonlat)
     stopping = {"a": sources["a"]._replace(train=Views((first, *others)))}
-    with pytest.raises(Interrupted):
+    with pytest.raises(Interrupted, match=r"stopped at step [1-7] of 8"):
         train(experiment, tmp_path / "parts", stopping)
     parts = train(experiment, tmp_path / "parts", sources)
     assert_same_state(parts, whole)
