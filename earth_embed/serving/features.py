@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from tqdm import tqdm
 
 from earth_embed.config.views import ViewSettings
@@ -20,16 +17,18 @@ from earth_embed.data.geotable import TABLE_SUFFIXES
 from earth_embed.data.sources import Examples, Source
 from earth_embed.data.tables import open_table
 from earth_embed.data.tfds_source import open_tfds
-from earth_embed.encoders.augmentation import augment
-from earth_embed.encoders.frozen import PUBLISHED, FrozenEncoder
+from earth_embed.encoders.frozen import PUBLISHED
 from earth_embed.encoders.frozen.inputs import TextInput
-from earth_embed.encoders.frozen.published import Params
 from earth_embed.encoders.frozen.tokens import Tokeniser
-from earth_embed.encoders.jitter import jitter
-from earth_embed.errors import ConfigError, DataError
+from earth_embed.errors import ConfigError
 from earth_embed.importing.frozen import read_frozen
-from earth_embed.keys import named_key
 from earth_embed.processes import is_main, noticing_loss
+from earth_embed.serving.encoding import (
+    Encode,
+    encode_texts,
+    encode_views,
+    places_of_views,
+)
 from earth_embed.serving.shards import Shards
 from earth_embed.training.checksums import sha256
 
@@ -38,9 +37,6 @@ BATCHES = 4
 
 TEXT_BYTES = 1024
 """UTF-8 bytes kept of a text; encoders keep fewer tokens."""
-
-Encode: TypeAlias = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""Stored samples (B, ...) and their rows (B,) → features of their views (B, K, D) float32."""
 
 
 def write_features(
@@ -111,11 +107,11 @@ def write_features(
                 f"views = {views.views} of texts differ in place alone: expected jitter_m > 0"
             )
         file = tokenizer or weights.with_name("tokenizer.json")
-        plain = _encode(encoder, read.params, batch_size, ViewSettings())
-        encode = _of_texts(Tokeniser(file, encoder.input), plain, views.views)
+        plain = encode_views(encoder, read.params, batch_size, ViewSettings())
+        encode = encode_texts(Tokeniser(file, encoder.input), plain, views.views)
         settings["tokenizer_sha256"] = sha256(file)
     else:
-        encode = _encode(encoder, read.params, batch_size, views)
+        encode = encode_views(encoder, read.params, batch_size, views)
     if Path(dataset).suffix.lower() in TABLE_SUFFIXES:
         sources: list[Source] = [open_table(dataset, field, "all", TEXT_BYTES)]
         settings["dataset_sha256"] = sha256(Path(dataset))
@@ -170,7 +166,7 @@ def _make(pieces: list[_Piece], shards: Shards, encode: Encode, views: ViewSetti
         disable=not is_main(),
     ) as progress:
         for piece, examples in _read_ahead(missing):
-            lonlat = _places(examples["lonlat"], piece.rows, views)
+            lonlat = places_of_views(examples["lonlat"], piece.rows, views)
             shards.save(piece.number, lonlat, encode(examples["sample"], piece.rows))
             progress.update(len(piece.rows))
 
@@ -184,67 +180,3 @@ def _read_ahead(pieces: list[_Piece]) -> Iterator[tuple[_Piece, Examples]]:
             assert ahead is not None
             examples, ahead = ahead.result(), next(reads, None)
             yield piece, examples
-
-
-def _keys(views: ViewSettings, name: str, rows: jax.Array, view: jax.Array | int) -> jax.Array:
-    """Keys (B,), functions of (seed, row, view) alone."""
-    key = jax.random.fold_in(named_key(views.seed, name), view)
-    return jax.vmap(partial(jax.random.fold_in, key))(rows)
-
-
-def _places(lonlat: np.ndarray, rows: np.ndarray, views: ViewSettings) -> np.ndarray:
-    """(B, 2) → (B, K, 2), degrees: the plain place, and those of the augmented views."""
-    moved = [lonlat]
-    for view in range(1, views.views):
-        keys = _keys(views, "jitter", jnp.asarray(rows, jnp.uint32), view)
-        moved.append(jitter(keys, lonlat, views.jitter_m) if views.jitter_m else lonlat)
-    return np.stack(moved, axis=1)
-
-
-def _encode(encoder: FrozenEncoder, params: Params, batch_size: int, views: ViewSettings) -> Encode:
-    """The encoder, compiled for whole batches that the local devices share."""
-    devices = jax.local_devices()
-    mesh = jax.make_mesh((len(devices),), ("data",), (AxisType.Auto,), devices=devices)
-    split, copied = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (("data",), ()))
-    params = jax.device_put(params, copied)
-
-    def augmented(params: Params, images: jax.Array, rows: jax.Array, view: jax.Array) -> jax.Array:
-        if images.ndim != 4:
-            raise DataError(f"expected images (H, W, C); found samples of shape {images.shape[1:]}")
-        keys = _keys(views, "augmentation", rows, view)
-        seen = jax.vmap(partial(augment, settings=views))(keys, images.astype(jnp.float32))
-        return encoder.features(params, seen)
-
-    # The plain view is compiled alone, so that others beside it change none of its bits.
-    plain = jax.jit(encoder.features, out_shardings=split)
-    other = jax.jit(augmented, out_shardings=split)
-
-    def encode(samples: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        features = []
-        for start in range(0, len(samples), batch_size):
-            batch, numbers = (a[start : start + batch_size] for a in (samples, rows))
-            filling = np.arange(batch_size).clip(max=len(batch) - 1)
-            filled = jax.device_put(batch[filling], split)
-            filled_rows = jax.device_put(numbers[filling].astype(np.uint32), split)
-            seen = [plain(params, filled)]
-            for view in range(1, views.views):
-                seen.append(other(params, filled, filled_rows, np.uint32(view)))
-            features.append(np.stack([np.asarray(v)[: len(batch)] for v in seen], axis=1))
-        return np.concatenate(features)
-
-    return encode
-
-
-def _of_texts(tokeniser: Tokeniser, encode: Encode, views: int) -> Encode:
-    """The same for UTF-8 bytes (B, L) uint8, filled up with zeros; every view reads alike."""
-
-    def of_texts(samples: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        if samples.dtype != np.uint8 or samples.ndim != 2:
-            raise DataError(
-                f"expected texts; found samples {samples.dtype} of shape {samples.shape[1:]}"
-            )
-        # A text that was cut may end within a character.
-        texts = [row.tobytes().rstrip(b"\0").decode(errors="ignore") for row in samples]
-        return np.repeat(encode(tokeniser(texts), rows), views, axis=1)
-
-    return of_texts

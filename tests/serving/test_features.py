@@ -227,7 +227,7 @@ def test_a_full_disk_loses_nothing(folder, write):
 
 def test_features_must_be_finite(folder, write, monkeypatch):
     broken = lambda *_: lambda samples, rows: np.full((len(rows), 1, 4), np.nan)  # noqa: E731
-    monkeypatch.setattr(module, "_encode", broken)
+    monkeypatch.setattr(module, "encode_views", broken)
     with pytest.raises(DataError, match="shard 0: the features of its row 0 are not finite"):
         write("out")
 
