@@ -128,6 +128,12 @@ def from_main(make: Callable[[], Any]) -> Any:
     return outcome["value"]
 
 
+def wait_for_all(what: str) -> None:
+    """Waits until every process has come this far."""
+    if several():
+        multihost_utils.sync_global_devices(what)
+
+
 def check_same(what: str, text: str) -> None:
     """Checks that every process has the same text as process 0.
 
@@ -175,7 +181,7 @@ def noticing_loss(run_dir: Path) -> Iterator[None]:
         raise ProcessLost(
             f"process {jax.process_index()} of {jax.process_count()} cannot go on: another one is "
             f"gone, or its own devices failed ({first}). Its log says more; the same command "
-            f"resumes {run_dir} from its last checkpoint"
+            f"resumes {run_dir} from what it saved last"
         ) from error
 
 

@@ -16,11 +16,12 @@ class Modality:
     name: str
     """Its name in metrics and parameters."""
     dataset: str
-    """A TFDS builder ("blue_marble", or "blue_marble/tiny" with a config), or the path of a CSV,
-    JSON lines or Parquet table with columns lon and lat (degrees)."""
+    """A TFDS builder ("blue_marble", or "blue_marble/tiny" with a config), the path of a CSV,
+    JSON lines or Parquet table with columns lon and lat (degrees), or that of the features.json
+    that `earth-embed features` wrote."""
     field: str
     """The feature or column that holds the sample; for a table also a .npy file with one row per
-    table row, relative to the table."""
+    table row, relative to the table; "features" of a features.json."""
     encoder: str = "projection"
     """The modality encoder: "image", "text", "series", "projection", or one you registered.
     "target" leaves numeric samples as they are, and a linear head on the location embedding meets
@@ -37,7 +38,7 @@ class Modality:
     """Text is cut, or padded with zeros, to this many UTF-8 bytes."""
     train_split: str = "train"
     """Split to train on; a slice such as "train[:90%]" where the TFDS data set holds out nothing.
-    A table's splits are "train", "validation" and "all"."""
+    A table's and a features.json's splits are "train", "validation" and "all"."""
     validation_split: str = "validation"
     """Split of held-out places."""
     layers: tuple[str, ...] = ()
@@ -67,9 +68,18 @@ class Modality:
         return PurePath(self.dataset).suffix.lower() in (".csv", ".jsonl", ".parquet", ".pq")
 
     @property
+    def is_features(self) -> bool:
+        """Whether `dataset` is what `earth-embed features` wrote."""
+        return PurePath(self.dataset).name == "features.json"
+
+    @property
     def shown_layers(self) -> frozenset[str]:
         """The layers that this modality shows, its data set's own name among them."""
-        own = PurePath(self.dataset).stem if self.is_table else re.split("[/:]", self.dataset)[0]
+        path = PurePath(self.dataset)
+        if self.is_features:
+            own = path.parent.name
+        else:
+            own = path.stem if self.is_table else re.split("[/:]", self.dataset)[0]
         return frozenset({*self.layers, own})
 
 

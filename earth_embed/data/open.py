@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from earth_embed.config import Experiment, Modality
+from earth_embed.data.features_source import open_features
 from earth_embed.data.sources import Source, in_memory
 from earth_embed.data.tables import open_table
 from earth_embed.data.tfds_source import open_tfds
@@ -39,6 +40,8 @@ def _open(modality: Modality, keep_in_memory: bool, data_dir: Path | None) -> Sp
     def source(split: str) -> Source:
         if modality.is_table:
             return open_table(Path(modality.dataset), modality.field, split, modality.text_bytes)
+        if modality.is_features:
+            return open_features(Path(modality.dataset), modality.field, split)
         return open_tfds(modality.dataset, modality.field, split, data_dir, modality.text_bytes)
 
     splits = Splits(source(modality.train_split), source(modality.validation_split))

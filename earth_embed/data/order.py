@@ -97,3 +97,22 @@ def batch_indices(
     share = batch_size // parts
     start = offset * batch_size + part * share
     return epoch_permutation(count, seed, epoch)[start : start + share]
+
+
+def view_numbers(indices: np.ndarray, views: int, seed: int, epoch: int) -> np.ndarray:
+    """Which view of each example an epoch reads, where a data set holds several.
+
+    A hash of (seed, epoch, index) as the order is, but under a name of its own: it says nothing of
+    when in the epoch the example is read.
+
+    Args:
+        indices: (B,) examples.
+        views: Number of views K.
+        seed: Seed of the order.
+        epoch: Epochs read before this one.
+
+    Returns:
+        (B,) int64 in 0 … K − 1, uniform.
+    """
+    key = mix64(mix64(np.array([seed ^ hash_string("view")], np.uint64)) ^ np.uint64(epoch))
+    return (mix64(indices.astype(np.uint64) ^ key) % np.uint64(views)).astype(np.int64)

@@ -16,8 +16,14 @@ from functools import partial
 import numpy as np
 
 from earth_embed.config import Input
-from earth_embed.data.order import Draw, batch_indices, hash_string, steps_per_epoch
-from earth_embed.data.sources import Examples, Source
+from earth_embed.data.order import (
+    Draw,
+    batch_indices,
+    hash_string,
+    steps_per_epoch,
+    view_numbers,
+)
+from earth_embed.data.sources import Examples, Source, Views
 from earth_embed.errors import require
 
 Read = Callable[[int], Examples]
@@ -71,9 +77,10 @@ class Batches:
         source = self.sources[name]
         per_epoch = steps_per_epoch(len(source), draw.size)
         epoch, number = divmod(draw.batch, per_epoch)
-        indices = batch_indices(len(source), draw.size, self._seed_of(name), draw.batch)
+        seed = self._seed_of(name)
+        indices = batch_indices(len(source), draw.size, seed, draw.batch)
         finite = np.ones(len(indices), bool)
-        for values in source.gather(indices).values():
+        for values in _gather(source, indices, seed, epoch).values():
             if np.issubdtype(values.dtype, np.floating):
                 finite &= np.isfinite(values).reshape(len(indices), -1).all(axis=1)
         bad = "" if finite.all() else f", of which not finite: {_first(indices[~finite])}"
@@ -86,22 +93,25 @@ class Batches:
         return self._seed ^ hash_string(name)  # modalities of one size get orders of their own
 
     def _open(self, name: str, first: Draw) -> Iterator[Examples]:
-        source = self.sources[name]
+        source, seed = self.sources[name], self._seed_of(name)
         indices = partial(
-            batch_indices,
-            len(source),
-            first.size,
-            self._seed_of(name),
-            part=self._part,
-            parts=self.parts,
+            batch_indices, len(source), first.size, seed, part=self._part, parts=self.parts
         )
-        indices(first.batch)  # too few examples: say so here, not in a worker
+        per_epoch = steps_per_epoch(len(source), first.size)
+        indices(first.batch)  # a batch that cannot be shared: say so here, not in a worker
 
         def read(batch: int) -> Examples:
-            return source.gather(indices(batch))
+            return _gather(source, indices(batch), seed, batch // per_epoch)
 
         stream = tf_data_stream if self._settings.loader == "tf.data" else thread_stream
         return stream(read, first.batch, self._settings.prefetch, self._settings.workers)
+
+
+def _gather(source: Source, indices: np.ndarray, seed: int, epoch: int) -> Examples:
+    """Examples by index, in the views of this epoch where the source has several."""
+    if isinstance(source, Views):
+        return source.gather_views(indices, view_numbers(indices, len(source.views), seed, epoch))
+    return source.gather(indices)
 
 
 def _first(indices: np.ndarray, shown: int = 5) -> str:

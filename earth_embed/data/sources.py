@@ -58,10 +58,41 @@ class ArraySource:
         return {"sample": self.samples[indices], "lonlat": self.lonlat[indices]}
 
 
-def in_memory(source: Source) -> ArraySource:
+@dataclass(frozen=True)
+class Views:
+    """Examples of which each has several views: the same rows, seen otherwise and elsewhere.
+
+    Attributes:
+        views: K sources of N examples; the first is the plain one.
+    """
+
+    views: tuple[Source, ...]
+
+    def __len__(self) -> int:
+        return len(self.views[0])
+
+    def gather(self, indices: np.ndarray) -> Examples:
+        """Reads examples by index, in their plain view."""
+        return self.views[0].gather(indices)
+
+    def gather_views(self, indices: np.ndarray, views: np.ndarray) -> Examples:
+        """Reads examples by index, each in the view (B,) that is asked for."""
+        order = np.argsort(views, kind="stable")
+        parts = [
+            source.gather(indices[order[views[order] == view]])
+            for view, source in enumerate(self.views)
+            if (views == view).any()
+        ]
+        back = np.argsort(order)
+        return {name: np.concatenate([part[name] for part in parts])[back] for name in parts[0]}
+
+
+def in_memory(source: Source) -> Source:
     """Reads a whole source into memory."""
     if isinstance(source, ArraySource):
         return source
+    if isinstance(source, Views):
+        return Views(tuple(map(in_memory, source.views)))
     examples = source.gather(np.arange(len(source)))
     return ArraySource(examples["sample"], examples["lonlat"])
 

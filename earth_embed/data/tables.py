@@ -12,20 +12,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from earth_embed.coordinates import block_of
 from earth_embed.data.geotable import is_text, read_geotable
+from earth_embed.data.holdout import rows_of_split
 from earth_embed.data.imagefiles import IMAGE_SUFFIXES, ImageFiles
-from earth_embed.data.order import mix64
 from earth_embed.data.sources import SMALL, Examples, Source, encode_text
 from earth_embed.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow
-
-SPLITS = ("train", "validation", "all")
-
-_CELL_DEGREES = 0.25
-_HELD_OUT_ONE_IN = 10
 
 Reader: TypeAlias = Callable[[np.ndarray], np.ndarray]
 """Reads the samples of some table rows: (B,) row numbers → (B, ...)."""
@@ -38,8 +32,7 @@ def open_table(path: str | Path, field: str, split: str, text_bytes: int) -> Sou
         path: The table; see `read_geotable` for its coordinates.
         field: What holds the samples: a .npy file beside the table with one row per table row; a
             column of image files; a numeric column, or several joined by commas; or a text column.
-        split: "validation" holds the rows in one in ten 0.25° cells, "train" the others, and "all"
-            both. A hash of the cell alone decides: every table holds out the same places.
+        split: "train", "validation" or "all"; see `rows_of_split`.
         text_bytes: UTF-8 bytes kept of a text.
 
     Returns:
@@ -51,15 +44,8 @@ def open_table(path: str | Path, field: str, split: str, text_bytes: int) -> Sou
         CoordinateError: a coordinate is missing or out of range.
     """
     path = Path(path)
-    if split not in SPLITS:
-        raise DataError(f"split = {split!r}: expected one of {', '.join(SPLITS)}")
     table, lonlat = read_geotable(path)
-    rows = np.flatnonzero(_in_split(lonlat, split))
-    if not rows.size:
-        raise DataError(
-            f"{path}: none of its {len(lonlat)} rows is in split {split!r}, where one in "
-            f"{_HELD_OUT_ONE_IN} cells of {_CELL_DEGREES}° is held out for validation"
-        )
+    rows = rows_of_split(lonlat, split, path)
     read = _reader(table, path, field, text_bytes)
     return TableSource(read, rows, lonlat[rows].astype(np.float32))
 
@@ -84,13 +70,6 @@ class TableSource:
     def gather(self, indices: np.ndarray) -> Examples:
         """Reads examples by index."""
         return {"sample": self.read(self.rows[indices]), "lonlat": self.lonlat[indices]}
-
-
-def _in_split(lonlat: np.ndarray, split: str) -> np.ndarray:
-    # Whole cells, so that two samples of one place never face each other across the split.
-    hashed = mix64(block_of(lonlat, _CELL_DEGREES)) % np.uint64(_HELD_OUT_ONE_IN)
-    held_out = hashed == 0
-    return {"train": ~held_out, "validation": held_out, "all": np.ones_like(held_out)}[split]
 
 
 def _reader(table: pyarrow.Table, path: Path, field: str, text_bytes: int) -> Reader:

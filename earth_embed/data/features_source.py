@@ -1,0 +1,196 @@
+"""Cached features: what `earth-embed features` writes, read at random.
+
+A folder holds
+
+    features.json             written last: the origin of all, and each shard's size and SHA-256
+    places.npy                (N, 2) float32: lon, lat of the plain view, degrees
+    00000.array_record, …     one record a row: (K, 2 + D) float32, little-endian
+
+where each of the K views is lon, lat and D features, and the first is the plain one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from earth_embed.coordinates import check_lonlat
+from earth_embed.data.holdout import rows_of_split
+from earth_embed.data.pieces import checksum
+from earth_embed.data.sources import Examples, Source, Views
+from earth_embed.errors import DataError, require
+
+FEATURES_FILE, PLACES_FILE, FIELD = "features.json", "places.npy", "features"
+
+
+class Shape(NamedTuple):
+    """What the records of a folder hold."""
+
+    rows: int
+    views: int
+    dim: int
+
+
+def shard_file(number: int) -> str:
+    """The name of a shard."""
+    return f"{number:05d}.array_record"
+
+
+def encode_rows(lonlat: np.ndarray, features: np.ndarray) -> list[bytes]:
+    """The records of some rows: lonlat (B, K, 2) and features (B, K, D)."""
+    rows = np.concatenate([lonlat, features], axis=2).astype("<f4")
+    return [row.tobytes() for row in rows]
+
+
+def open_features(path: Path, field: str, split: str) -> Source:
+    """Opens a folder of features as one modality.
+
+    Args:
+        path: Its features.json.
+        field: "features": there is nothing else.
+        split: "train", "validation" or "all"; see `rows_of_split`. The plain view's places decide.
+
+    Returns:
+        A source of float32 (B, D), read as they are gathered; `Views` if there are several.
+
+    Raises:
+        DataError: the folder is unfinished, or not as its features.json says; or there is no such
+            field or split.
+        EarthEmbedError: array_record is missing.
+    """
+    if field != FIELD:
+        raise DataError(f"{path} has no field {field!r}: expected {FIELD!r}")
+    record = read_features_file(path)
+    try:
+        shape = Shape(*(int(record[name]) for name in Shape._fields))
+        sizes = {str(shard["file"]): int(shard["bytes"]) for shard in record["shards"]}
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path} is no record of features: expected rows, views, dim and shards"
+        ) from error
+    _check_sizes(path.parent, sizes)
+    records = Records(path.parent, sizes, shape)
+    places = _read_places(path.with_name(PLACES_FILE), shape.rows, record.get("places_sha256"))
+    rows = rows_of_split(places, split, path)
+    views = tuple(CachedView(records, rows, view) for view in range(shape.views))
+    return views[0] if len(views) == 1 else Views(views)
+
+
+def read_features_file(path: Path) -> dict[str, Any]:
+    """What a features.json says.
+
+    Raises:
+        DataError: it is missing, as of a folder that is unfinished, or unreadable.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(
+            f"no {path}: `earth-embed features` writes it last; the same command finishes "
+            f"{path.parent}"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    if not isinstance(record, dict):
+        raise DataError(f"{path} is no record of features: found {type(record).__name__}")
+    return record
+
+
+class Records:
+    """The records of a folder, read at random."""
+
+    def __init__(self, folder: Path, shards: Sequence[str] | Mapping[str, int], shape: Shape):
+        """Opens the shards, in order.
+
+        Raises:
+            DataError: a shard cannot be read, or they hold another number of rows.
+            EarthEmbedError: array_record is missing.
+        """
+        try:
+            from array_record.python.array_record_data_source import ArrayRecordDataSource
+        except ImportError as error:
+            raise require("array_record", "data", "reading cached features") from error
+        self._folder, self._shape = folder, shape
+        try:
+            self._records = ArrayRecordDataSource([str(folder / shard) for shard in shards])
+        except (RuntimeError, ValueError, OSError) as error:
+            raise DataError(f"{folder} cannot be read: {error}") from error
+        if len(self._records) != shape.rows:
+            raise DataError(
+                f"{folder}: expected {shape.rows} rows, found {len(self._records)} in its shards"
+            )
+
+    def read(self, rows: np.ndarray, view: int) -> np.ndarray:
+        """One view of some rows, (B, 2 + D) float32: lon, lat, features.
+
+        Raises:
+            DataError: a record is damaged.
+        """
+        try:
+            records = self._records.__getitems__(rows.tolist())
+        except RuntimeError as error:  # riegeli's, whose blocks have checksums
+            raise DataError(f"{self._folder} cannot be read: {error}") from error
+        _, views, dim = self._shape
+        start = view * 4 * (2 + dim)
+        found = np.empty((len(rows), 2 + dim), "<f4")
+        for i, record in enumerate(records):
+            if len(record) != 4 * views * (2 + dim):
+                raise DataError(
+                    f"{self._folder}: expected {4 * views * (2 + dim):,} bytes in row {rows[i]}, "
+                    f"found {len(record):,}"
+                )
+            found[i] = np.frombuffer(record, "<f4", 2 + dim, start)
+        return found.astype(np.float32, copy=False)
+
+
+@dataclass(frozen=True)
+class CachedView:
+    """One view of some rows of a folder of features.
+
+    Attributes:
+        records: The folder's.
+        rows: (N,) the rows of the examples.
+        view: Which view is read.
+    """
+
+    records: Records
+    rows: np.ndarray
+    view: int
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def gather(self, indices: np.ndarray) -> Examples:
+        """Reads examples by index."""
+        found = self.records.read(self.rows[indices], self.view)
+        return {"sample": found[:, 2:], "lonlat": check_lonlat(found[:, :2]).astype(np.float32)}
+
+
+def _check_sizes(folder: Path, sizes: Mapping[str, int]) -> None:
+    """DataError naming every shard that is not of its size."""
+    wrong = []
+    for name, size in sizes.items():
+        file = folder / name
+        found = f"{file.stat().st_size:,} bytes" if file.is_file() else "no such file"
+        if found != f"{size:,} bytes":
+            wrong.append(f"{file}: expected {size:,} bytes, found {found}")
+    if wrong:
+        raise DataError("; ".join(wrong))
+
+
+def _read_places(path: Path, rows: int, sha256: str | None) -> np.ndarray:
+    """(N, 2), degrees."""
+    if (found := checksum(path)) != sha256:
+        raise DataError(f"{path}: expected SHA-256 {sha256}, found {found}")
+    try:
+        places = np.load(path)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    if places.shape != (rows, 2):
+        raise DataError(f"{path} holds places of shape {places.shape}; expected ({rows}, 2)")
+    return check_lonlat(places)

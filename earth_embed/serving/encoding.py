@@ -1,0 +1,118 @@
+"""The views of some samples, and a frozen encoder's features of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from earth_embed.config.views import ViewSettings
+from earth_embed.encoders.augmentation import augment
+from earth_embed.encoders.frozen import FrozenEncoder
+from earth_embed.encoders.frozen.published import Params
+from earth_embed.encoders.frozen.tokens import Tokeniser
+from earth_embed.encoders.jitter import jitter
+from earth_embed.errors import DataError
+from earth_embed.keys import named_key
+
+Encode: TypeAlias = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Stored samples (B, ...) and their rows (B,) → features of their views (B, K, D) float32."""
+
+
+def _keys(views: ViewSettings, name: str, rows: jax.Array, view: jax.Array | int) -> jax.Array:
+    """Keys (B,), functions of (seed, row, view) alone."""
+    key = jax.random.fold_in(named_key(views.seed, name), view)
+    return jax.vmap(partial(jax.random.fold_in, key))(rows)
+
+
+def places_of_views(lonlat: np.ndarray, rows: np.ndarray, views: ViewSettings) -> np.ndarray:
+    """The plain place of each sample, and those of its augmented views.
+
+    Args:
+        lonlat: (B, 2), degrees.
+        rows: (B,) where the samples stand in the data set.
+        views: How many there are, and how far they move.
+
+    Returns:
+        (B, K, 2), degrees.
+    """
+    moved = [lonlat]
+    for view in range(1, views.views):
+        keys = _keys(views, "jitter", jnp.asarray(rows, jnp.uint32), view)
+        moved.append(jitter(keys, lonlat, views.jitter_m) if views.jitter_m else lonlat)
+    return np.stack(moved, axis=1)
+
+
+def encode_views(
+    encoder: FrozenEncoder, params: Params, batch_size: int, views: ViewSettings
+) -> Encode:
+    """An encoder of images or tokens, compiled for whole batches that the local devices share.
+
+    Args:
+        encoder: What it is.
+        params: Its parameters.
+        batch_size: Samples encoded at a time, a multiple of the number of local devices.
+        views: What it sees of each sample.
+
+    Returns:
+        A function that raises DataError where the samples are not what the encoder reads.
+    """
+    devices = jax.local_devices()
+    mesh = jax.make_mesh((len(devices),), ("data",), (AxisType.Auto,), devices=devices)
+    split, copied = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (("data",), ()))
+    params = jax.device_put(params, copied)
+
+    def augmented(params: Params, images: jax.Array, rows: jax.Array, view: jax.Array) -> jax.Array:
+        if images.ndim != 4:
+            raise DataError(f"expected images (H, W, C); found samples of shape {images.shape[1:]}")
+        keys = _keys(views, "augmentation", rows, view)
+        seen = jax.vmap(partial(augment, settings=views))(keys, images.astype(jnp.float32))
+        return encoder.features(params, seen)
+
+    # The plain view is compiled alone, so that others beside it change none of its bits.
+    plain = jax.jit(encoder.features, out_shardings=split)
+    other = jax.jit(augmented, out_shardings=split)
+
+    def encode(samples: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        features = []
+        for start in range(0, len(samples), batch_size):
+            batch, numbers = (a[start : start + batch_size] for a in (samples, rows))
+            filling = np.arange(batch_size).clip(max=len(batch) - 1)
+            filled = jax.device_put(batch[filling], split)
+            filled_rows = jax.device_put(numbers[filling].astype(np.uint32), split)
+            seen = [plain(params, filled)]
+            for view in range(1, views.views):
+                seen.append(other(params, filled, filled_rows, np.uint32(view)))
+            features.append(np.stack([np.asarray(v)[: len(batch)] for v in seen], axis=1))
+        return np.concatenate(features)
+
+    return encode
+
+
+def encode_texts(tokeniser: Tokeniser, encode: Encode, views: int) -> Encode:
+    """An encoder of UTF-8 bytes (B, L) uint8, filled up with zeros.
+
+    Args:
+        tokeniser: Makes tokens of texts.
+        encode: Encodes tokens, in one view.
+        views: Views K; all have the same features.
+
+    Returns:
+        A function that raises DataError where the samples are no texts.
+    """
+
+    def of_texts(samples: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        if samples.dtype != np.uint8 or samples.ndim != 2:
+            raise DataError(
+                f"expected texts; found samples {samples.dtype} of shape {samples.shape[1:]}"
+            )
+        # A text that was cut may end within a character.
+        texts = [row.tobytes().rstrip(b"\0").decode(errors="ignore") for row in samples]
+        return np.repeat(encode(tokeniser(texts), rows), views, axis=1)
+
+    return of_texts

@@ -1,0 +1,167 @@
+"""A folder of features, made shard by shard by any number of processes: what was stopped goes on.
+
+A shard appears whole, its record (size, SHA-256) after it, and `features.json` after all of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from earth_embed.data.features_source import (
+    FEATURES_FILE,
+    PLACES_FILE,
+    Records,
+    Shape,
+    encode_rows,
+    read_features_file,
+    shard_file,
+)
+from earth_embed.data.pieces import (
+    Piece,
+    checksum,
+    fault,
+    forget,
+    make_piece,
+    read_record,
+    remove_leftovers,
+)
+from earth_embed.errors import DataError, EarthEmbedError
+from earth_embed.files import atomic_output, one_at_a_time, write_text
+from earth_embed.processes import check_same, from_main, wait_for_all
+
+_RESULTS = ("shards", "places_sha256")
+"""What features.json has beside the settings."""
+
+
+class Shards:
+    """The shards of one folder."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any], count: int) -> None:
+        """Takes the names; nothing is read or written.
+
+        Args:
+            folder: Where they go.
+            settings: What decides the features, as JSON has it: rows, views and dim among them.
+            count: Number of shards.
+        """
+        self.folder, self.count = folder, count
+        self.record, self._plan = folder / FEATURES_FILE, folder / "plan.json"
+        self._settings = dict(settings)
+
+    @contextlib.contextmanager
+    def begun(self) -> Iterator[bool]:
+        """Holds the folder against other runs; yields whether it is whole already.
+
+        Every process of the run must come here.
+
+        Raises:
+            DataError: what is there was made with other settings, or by something else.
+            EarthEmbedError: the folder cannot be written.
+            RunError: the processes have different settings.
+        """
+        check_same("the features' settings", json.dumps(self._settings))
+        with contextlib.ExitStack() as stack:
+
+            def begin() -> bool:
+                self._check()  # before the lock is written into what may be another's folder
+                try:
+                    if not self.folder.parent.is_dir():
+                        raise FileNotFoundError(2, "No such file or directory")
+                    stack.enter_context(one_at_a_time(self.folder))
+                except OSError as error:
+                    reason = error.strerror or error
+                    raise EarthEmbedError(f"cannot write {self.folder}: {reason}") from error
+                self._check()  # another run may have begun or ended while this one waited
+                if whole := self.record.exists():
+                    self._clean()
+                else:
+                    remove_leftovers(self.folder)
+                    write_text(self._plan, json.dumps(self._settings, indent=1) + "\n")
+                return whole
+
+            yield from_main(begin)
+
+    def has(self, number: int) -> bool:
+        """Whether a shard is there, of the recorded size."""
+        return fault(self._file(number)) is None
+
+    def save(self, number: int, lonlat: np.ndarray, features: np.ndarray) -> None:
+        """Writes a shard: lonlat (B, K, 2) and features (B, K, D), float32.
+
+        Raises:
+            DataError: a feature is not finite.
+            EarthEmbedError: it cannot be written.
+        """
+        if not np.isfinite(features).all():
+            row = int(np.argmin(np.isfinite(features).all(axis=(1, 2))))
+            raise DataError(f"shard {number}: the features of its row {row} are not finite")
+        piece = Piece("all", shard_file(number), tuple(encode_rows(lonlat, features)))
+        make_piece(piece, self.folder, iter)
+
+    def finish(self) -> None:
+        """Writes places.npy and then features.json, once every process has made its shards.
+
+        Raises:
+            DataError: a shard is missing or damaged.
+            EarthEmbedError: a file cannot be written.
+        """
+        wait_for_all("features")
+        from_main(self._finish)
+
+    def _finish(self) -> None:
+        shape = Shape(*(int(self._settings[name]) for name in Shape._fields))
+        names = [shard_file(number) for number in range(self.count)]
+        written = [read_record(self.folder / name) for name in names]
+        records = Records(self.folder, names, shape)
+        with atomic_output(self.folder / PLACES_FILE) as temporary:
+            # In parts: all features at once may not fit into memory.
+            parts = np.array_split(np.arange(shape.rows), self.count)
+            np.save(temporary, np.concatenate([records.read(part, 0)[:, :2] for part in parts]))
+        shards = [
+            {"file": name, "bytes": one.bytes, "sha256": one.sha256, "rows": one.examples}
+            for name, one in zip(names, written, strict=True)
+            if one
+        ]
+        results = {"shards": shards, "places_sha256": checksum(self.folder / PLACES_FILE)}
+        text = json.dumps({**self._settings, **results}, indent=1) + "\n"
+        write_text(self.record, text)
+        self._clean()
+
+    def _clean(self) -> None:
+        """Removes what features.json has made superfluous."""
+        self._plan.unlink(missing_ok=True)
+        for number in range(self.count):
+            forget(self._file(number))
+
+    def _file(self, number: int) -> Path:
+        return self.folder / shard_file(number)
+
+    def _check(self) -> None:
+        """DataError where the folder was begun with other settings, or by something else."""
+        begun = [path for path in (self.record, self._plan) if path.exists()]
+        if begun:
+            self._check_settings(begun[0])
+        elif self.folder.exists() and not self.folder.is_dir():
+            raise DataError(f"{self.folder} is a file: name another output")
+        elif self.folder.is_dir():
+            for path in self.folder.iterdir():
+                if not path.name.startswith("."):
+                    raise DataError(f"{path} is there already: name another output")
+
+    def _check_settings(self, path: Path) -> None:
+        found = {k: v for k, v in read_features_file(path).items() if k not in _RESULTS}
+        differing = [
+            f"{name} = {found.get(name)!r}, not {self._settings.get(name)!r}"
+            for name in {**self._settings, **found}
+            if found.get(name) != self._settings.get(name)
+        ]
+        if differing:
+            raise DataError(
+                f"{self.folder} was made or begun with {'; '.join(differing)}: name another output"
+            )
