@@ -18,7 +18,7 @@ from pathlib import Path
 
 from results import Sweep, write_results
 from small import RECIPE_SETS, recipe, small
-from small_data import FEATURES, prepare
+from small_data import FEATURES, prepare, small_tasks
 
 from earth_embed.config import Experiment
 from earth_embed.config.files import load_experiment
@@ -49,7 +49,6 @@ PAPER = (
     "salt_photo_text",
     "salt_image_photo_text",
 )
-SMALL_TASKS = ("temperature={}:1", "precipitation={}:2:log", "temperature_seasonality={}:3")
 COMPARISONS = (
     ("melt_image_photo", "pair_image"),
     ("melt_image_text", "pair_image"),
@@ -99,7 +98,7 @@ def sweep(options: argparse.Namespace) -> None:
         experiments = [small(experiment, tables, examples) for experiment in experiments]
         for contrast in (True, False):
             experiments += [recipe(names, tables, contrast) for names in RECIPE_SETS]
-        tasks += parse_tasks(task.format(tables / "climate.tif") for task in SMALL_TASKS)
+        tasks += small_tasks(tables)
         comparisons += OF_RECIPE
     if options.only:
         experiments = [each for each in experiments if each.name in (FIRST, *options.only)]

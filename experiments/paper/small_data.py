@@ -25,29 +25,26 @@ from earth_embed.coordinates import EARTH_RADIUS_KM
 from earth_embed.data.datasets.blue_marble import cut_patches
 from earth_embed.data.datasets.places import draw_on_land
 from earth_embed.data.datasets.rasters import nearest
+from earth_embed.data.tasks import Task
 from earth_embed.errors import DataError
 from earth_embed.files import atomic_output
 
 FEATURES = {"image": 192, "text": 256, "photo": 64, "vegetation": 32}
 """Principal components that are kept of each modality."""
 
-RASTERS = {
-    "temperature": "bio1",
-    "precipitation": "bio12",
-    "temperature_seasonality": "bio4",
-    "precipitation_seasonality": "bio15",
-}
-"""Climate tasks, and the columns that they are in BIOCLIM."""
+CLIMATE = ("bio1", "bio12", "bio4")
+"""Columns of BIOCLIM: annual temperature and precipitation, seasonality of temperature."""
 
 PLACES = 30_000
 
 
-def prepare(source: Path, folder: Path) -> None:
+def prepare(source: Path, folder: Path, whitening: float = 0.5) -> None:
     """Writes what is not there yet.
 
     Args:
         source: The folder EARTH_EMBED_DATA.
         folder: Where tables and rasters go.
+        whitening: See `principal_components`.
 
     Raises:
         DataError: a file is missing.
@@ -59,9 +56,20 @@ def prepare(source: Path, folder: Path) -> None:
     for name, size in FEATURES.items():
         if not (folder / f"{name}.parquet").exists():
             lonlat, values = make[name](source)
-            _write_table(folder / f"{name}.parquet", lonlat, principal_components(values, size))
+            features = principal_components(values, size, whitening)
+            _write_table(folder / f"{name}.parquet", lonlat, features)
     if not (folder / "climate.tif").exists():
         _write_climate(source, folder / "climate.tif")
+
+
+def small_tasks(folder: Path) -> tuple[Task, ...]:
+    """The climate tasks beside those of the package's own labels."""
+    raster = folder / "climate.tif"
+    return (
+        Task("temperature", raster, "1"),
+        Task("precipitation", raster, "2", "log"),
+        Task("temperature_seasonality", raster, "3"),
+    )
 
 
 def principal_components(
@@ -172,21 +180,22 @@ def _write_table(path: Path, lonlat: np.ndarray, features: np.ndarray) -> None:
 
 
 def _write_climate(source: Path, path: Path) -> None:
-    """BIOCLIM's cells of half a degree as a raster with a band for each of `RASTERS`."""
+    """BIOCLIM's cells of half a degree as a raster with a band for each of `CLIMATE`."""
     import rasterio
-    from rasterio.transform import from_origin
+    from affine import Affine
 
     with np.load(source / "climate/bioclim_0p5deg_land.npz", allow_pickle=False) as arrays:
         columns, data = arrays["columns"].tolist(), arrays["data"]
     column = np.floor((data[:, columns.index("x")] + 180) * 2).astype(int)
     row = np.floor((90 - data[:, columns.index("y")]) * 2).astype(int)
-    bands = np.full((len(RASTERS), 360, 720), np.nan, np.float32)
-    for band, name in zip(bands, RASTERS.values(), strict=True):
+    bands = np.full((len(CLIMATE), 360, 720), np.nan, np.float32)
+    for band, name in zip(bands, CLIMATE, strict=True):
         band[row, column] = data[:, columns.index(name)]
     profile = {"driver": "GTiff", "width": 720, "height": 360, "dtype": "float32"}
     profile |= {"count": len(bands), "crs": "EPSG:4326", "nodata": np.nan}
+    profile["transform"] = Affine(0.5, 0, -180, 0, -0.5, 90)
     with (
         atomic_output(path) as temporary,
-        rasterio.open(temporary, "w", transform=from_origin(-180, 90, 0.5, 0.5), **profile) as file,
+        rasterio.open(temporary, "w", **profile) as file,
     ):
         file.write(bands)
