@@ -3,9 +3,9 @@
     python experiments/paper --data-dir …                  # at the paper's settings, on its data
     EARTH_EMBED_DATA=… python experiments/paper --small    # the whole list on small real data
 
-Writes tables and figures to OUT. What is there already is not computed again: the same command
-goes on where it was stopped, and `--train-only --seeds 3` on one machine and the rest on another
-share the work, as runs are folders of their own.
+Writes tables and figures to OUT/PROBE. What is there already is not computed again: the same
+command goes on where it was stopped. Runs are folders of their own, so machines may share the work:
+`--train-only --seeds 3` on one of them.
 """
 
 from __future__ import annotations
@@ -20,19 +20,16 @@ from results import Sweep, write_results
 from small import RECIPE_SETS, recipe, small
 from small_data import FEATURES, prepare, small_tasks
 
-from earth_embed.config import Experiment
 from earth_embed.config.files import load_experiment
 from earth_embed.data.open import open_sources
 from earth_embed.data.tasks import Task, parse_tasks
 from earth_embed.errors import ConfigError, EarthEmbedError
-from earth_embed.evaluation.results import load_results
+from earth_embed.evaluation.results import Results, load_results
 from earth_embed.evaluation.run import evaluate_run
 from earth_embed.evaluation.settings import Settings
 from earth_embed.training.loop import train
 
 HERE = Path(__file__).parent
-FIRST = "satclip"
-"""The run whose harmonics and untrained encoder stand beside all."""
 PAPER = (
     "satclip",
     "satclip_500",
@@ -101,52 +98,64 @@ def sweep(options: argparse.Namespace) -> None:
         tasks += small_tasks(tables)
         comparisons += OF_RECIPE
     if options.only:
-        experiments = [each for each in experiments if each.name in (FIRST, *options.only)]
+        all_names = [each.name for each in experiments]
+        experiments = [each for each in experiments if each.name in options.only]
         chosen = {each.name for each in experiments}
         if unknown := sorted(set(options.only) - chosen):
-            raise ConfigError(f"no experiment {', '.join(unknown)}: expected some of the list")
+            raise ConfigError(
+                f"no experiment {', '.join(unknown)}: expected some of {', '.join(all_names)}"
+            )
         comparisons = tuple(pair for pair in comparisons if chosen.issuperset(pair))
     if options.steps:
         experiments = [dataclasses.replace(each, steps=options.steps) for each in experiments]
     for seed in options.seeds:
-        if not (out / f"seed{seed}.json").exists():
-            of_seed(out, seed, experiments, tasks, options)
+        for experiment in experiments:  # a finished run ends at once
+            run = out / f"seed{seed}" / experiment.name
+            print(f"== {run}", flush=True)
+            seeded = dataclasses.replace(experiment, seed=seed)
+            train(seeded, run, open_sources(seeded, options.data_dir))
     if options.train_only:
         return
-    results = tuple(load_results(out / f"seed{seed}.json") for seed in options.seeds)
     names = tuple(experiment.name for experiment in experiments)
-    print(write_results(Sweep(out, names, tuple(options.seeds), results), comparisons))
+    folder = out / "-".join(options.probes)
+    folder.mkdir(exist_ok=True)
+    results = tuple(
+        scored(folder / f"seed{seed}.json", out / f"seed{seed}", names, tasks, options)
+        for seed in options.seeds
+    )
+    print(write_results(folder, Sweep(out, names, tuple(options.seeds), results), comparisons))
 
 
-def of_seed(
-    out: Path,
-    seed: int,
-    experiments: list[Experiment],
+def scored(
+    path: Path,
+    folder: Path,
+    names: tuple[str, ...],
     tasks: tuple[Task, ...],
     options: argparse.Namespace,
-) -> None:
-    """Trains all experiments at one seed and scores them in one table."""
-    folder = out / f"seed{seed}"
-    for experiment in experiments:  # a finished run ends at once
-        print(f"== {folder / experiment.name}", flush=True)
-        seeded = dataclasses.replace(experiment, seed=seed)
-        train(seeded, folder / experiment.name, open_sources(seeded, options.data_dir))
-    if options.train_only:
-        return
+) -> Results:
+    """The scores of a folder's runs in one table, read from `path` if that is of these settings."""
+    settings = Settings(
+        seeds=options.fold_seeds,
+        label_counts=tuple(options.label_counts),
+        probes=tuple(options.probes),
+        r2_floor=-1.0,
+    )
+    if path.exists():
+        found = load_results(path)
+        whole = {row.feature for row in found.rows}.issuperset(names)
+        if whole and found.settings == settings and found.kinds.keys() >= {t.name for t in tasks}:
+            return found
+    runs = [folder / name for name in names]
     results = evaluate_run(
-        folder / FIRST,
+        runs[0],
         data_dir=options.data_dir,
         label_config=options.labels,
-        settings=Settings(
-            seeds=options.fold_seeds,
-            label_counts=tuple(options.label_counts),
-            probes=tuple(options.probes),
-            r2_floor=-1.0,
-        ),
+        settings=settings,
         own_tasks=tasks,
-        extra_runs=[folder / each.name for each in experiments if each.name != FIRST],
+        extra_runs=runs[1:],
     )
-    results.save(out / f"seed{seed}.json")
+    results.save(path)
+    return results
 
 
 def training_examples(tables: Path) -> dict[str, int]:
@@ -171,7 +180,7 @@ def _parse() -> argparse.Namespace:
     add("--probes", nargs="+", default=["ridge"], help="ridge, mlp")
     add("--task", nargs="*", default=[], metavar="TASK", help="further tasks: docs/tasks.md")
     add("--data-dir", type=Path, help="where TFDS keeps its data")
-    add("--only", nargs="+", metavar="NAME", help=f"these experiments alone, and {FIRST}")
+    add("--only", nargs="+", metavar="NAME", help="these experiments alone")
     add("--steps", type=int, help="train each run for so many steps only: a quick look")
     add("--train-only", action="store_true", help="train, and leave scores for later")
     return parser.parse_args()

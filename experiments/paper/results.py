@@ -20,7 +20,7 @@ class Sweep:
     """What a sweep left behind.
 
     Attributes:
-        out: Its folder; the run NAME of seed I lies in seedI/NAME.
+        out: Where the run NAME of seed I lies in seedI/NAME.
         names: The runs of each seed.
         seeds: Training seeds.
         results: The evaluation of each seed.
@@ -52,10 +52,11 @@ class Sweep:
         return sorted(found)
 
 
-def write_results(sweep: Sweep, comparisons: Sequence[tuple[str, str]]) -> str:
+def write_results(folder: Path, sweep: Sweep, comparisons: Sequence[tuple[str, str]]) -> str:
     """Writes results.md, scores.png, labels.png and losses.png.
 
     Args:
+        folder: Where they go.
         sweep: The sweep.
         comparisons: Pairs of runs, the first to be compared with the second.
 
@@ -63,11 +64,11 @@ def write_results(sweep: Sweep, comparisons: Sequence[tuple[str, str]]) -> str:
         The text of results.md.
     """
     text = "\n".join([all_labels(sweep), by_labels(sweep), gains(sweep, comparisons), peaks(sweep)])
-    write_text(sweep.out / "results.md", text)
+    write_text(folder / "results.md", text)
     figures = {"scores": draw_scores(sweep), "labels": draw_labels(sweep)}
     figures["losses"] = draw_losses(sweep)
     for name, figure in figures.items():
-        with atomic_output(sweep.out / f"{name}.png") as temporary:
+        with atomic_output(folder / f"{name}.png") as temporary:
             figure.savefig(temporary, dpi=100)
     return text
 
