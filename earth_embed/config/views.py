@@ -54,4 +54,10 @@ class ViewSettings:
             self.blur,
             f"0, or σ ≥ {SMALLEST_BLUR} pixels",
         )
+        faults.expect(
+            self.views == 1 or self.jitter_m > 0 or self.crop < 1 or self.flips or self.blur > 0,
+            "views",
+            self.views,
+            "1, as all views would be the same",
+        )
         faults.raise_if_any()

@@ -77,7 +77,7 @@ def open_features(path: Path, field: str, split: str) -> Source:
     records = Records(path.parent, sizes, shape)
     places = _read_places(path.with_name(PLACES_FILE), shape.rows, record.get("places_sha256"))
     rows = rows_of_split(places, split, path)
-    views = tuple(CachedView(records, rows, view) for view in range(shape.views))
+    views = tuple(CachedView(records, rows, places, view) for view in range(shape.views))
     return views[0] if len(views) == 1 else Views(views)
 
 
@@ -115,7 +115,7 @@ class Records:
             from array_record.python.array_record_data_source import ArrayRecordDataSource
         except ImportError as error:
             raise require("array_record", "data", "reading cached features") from error
-        self._folder, self._shape = folder, shape
+        self.folder, self._shape = folder, shape
         try:
             self._records = ArrayRecordDataSource([str(folder / shard) for shard in shards])
         except (RuntimeError, ValueError, OSError) as error:
@@ -134,14 +134,14 @@ class Records:
         try:
             records = self._records.__getitems__(rows.tolist())
         except RuntimeError as error:  # riegeli's, whose blocks have checksums
-            raise DataError(f"{self._folder} cannot be read: {error}") from error
+            raise DataError(f"{self.folder} cannot be read: {error}") from error
         _, views, dim = self._shape
         start = view * 4 * (2 + dim)
         found = np.empty((len(rows), 2 + dim), "<f4")
         for i, record in enumerate(records):
             if len(record) != 4 * views * (2 + dim):
                 raise DataError(
-                    f"{self._folder}: expected {4 * views * (2 + dim):,} bytes in row {rows[i]}, "
+                    f"{self.folder}: expected {4 * views * (2 + dim):,} bytes in row {rows[i]}, "
                     f"found {len(record):,}"
                 )
             found[i] = np.frombuffer(record, "<f4", 2 + dim, start)
@@ -155,19 +155,33 @@ class CachedView:
     Attributes:
         records: The folder's.
         rows: (N,) the rows of the examples.
+        places: Of all rows, (…, 2) degrees, as places.npy has them.
         view: Which view is read.
     """
 
     records: Records
     rows: np.ndarray
+    places: np.ndarray
     view: int
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def gather(self, indices: np.ndarray) -> Examples:
-        """Reads examples by index."""
-        found = self.records.read(self.rows[indices], self.view)
+        """Reads examples by index.
+
+        Raises:
+            DataError: a plain view is not where places.npy has it: shards were exchanged, and what
+                was held out would be trained on.
+        """
+        rows = self.rows[indices]
+        found = self.records.read(rows, self.view)
+        if self.view == 0 and (strange := (found[:, :2] != self.places[rows]).any(axis=1)).any():
+            first = int(np.argmax(strange))
+            raise DataError(
+                f"{self.records.folder}: expected row {rows[first]} at "
+                f"{self.places[rows[first]].tolist()}, found {found[first, :2].tolist()}"
+            )
         return {"sample": found[:, 2:], "lonlat": check_lonlat(found[:, :2]).astype(np.float32)}
 
 

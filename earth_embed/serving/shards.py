@@ -71,8 +71,6 @@ class Shards:
             def begin() -> bool:
                 self._check()  # before the lock is written into what may be another's folder
                 try:
-                    if not self.folder.parent.is_dir():
-                        raise FileNotFoundError(2, "No such file or directory")
                     stack.enter_context(one_at_a_time(self.folder))
                 except OSError as error:
                     reason = error.strerror or error

@@ -16,18 +16,24 @@ import os
 import sys
 from pathlib import Path
 
-from results import Sweep, write_results
+from common import EXAMPLES, epoch_steps
+from figures import draw_labels, draw_losses, draw_scores
 from small import RECIPE_SETS, recipe, small
 from small_data import FEATURES, prepare, small_tasks
+from sweep import Sweep
+from tables import write_tables
 
-from earth_embed.config.files import load_experiment
+from earth_embed.config import Experiment
+from earth_embed.config.files import differences, load_experiment
 from earth_embed.data.open import open_sources
 from earth_embed.data.tasks import Task, parse_tasks
 from earth_embed.errors import ConfigError, EarthEmbedError
 from earth_embed.evaluation.results import Results, load_results
 from earth_embed.evaluation.run import evaluate_run
-from earth_embed.evaluation.settings import Settings
+from earth_embed.evaluation.settings import PROBES, Settings
+from earth_embed.files import atomic_output, write_text
 from earth_embed.training.loop import train
+from earth_embed.training.run_dir import read_experiment
 
 HERE = Path(__file__).parent
 PAPER = (
@@ -77,17 +83,18 @@ def main() -> None:
     """Trains, evaluates and writes."""
     options = _parse()
     try:
-        sweep(options)
+        run_list(options)
     except EarthEmbedError as error:
         sys.exit(f"error: {error}")
 
 
-def sweep(options: argparse.Namespace) -> None:
-    """Does what is not done yet."""
+def run_list(options: argparse.Namespace) -> None:
+    """Trains and scores what is not done yet, and writes the results."""
     out: Path = options.out
     experiments = [load_experiment(HERE / f"{name}.py") for name in PAPER]
     tasks = parse_tasks(options.task)
     comparisons = COMPARISONS
+    examples = EXAMPLES
     if options.small:
         tables = out / "data"
         prepare(Path(os.environ.get("EARTH_EMBED_DATA", "")), tables)
@@ -109,21 +116,36 @@ def sweep(options: argparse.Namespace) -> None:
     if options.steps:
         experiments = [dataclasses.replace(each, steps=options.steps) for each in experiments]
     for seed in options.seeds:
-        for experiment in experiments:  # a finished run ends at once
+        for experiment in experiments:
             run = out / f"seed{seed}" / experiment.name
-            print(f"== {run}", flush=True)
             seeded = dataclasses.replace(experiment, seed=seed)
-            train(seeded, run, open_sources(seeded, options.data_dir))
+            if not finished(run, seeded):
+                print(f"== {run}", flush=True)
+                train(seeded, run, open_sources(seeded, options.data_dir))
     if options.train_only:
         return
-    names = tuple(experiment.name for experiment in experiments)
-    folder = out / "-".join(options.probes)
+    epochs = {
+        each.name: epoch_steps(each.modalities, each.batch_size, examples) for each in experiments
+    }
+    folder = out / options.probe
     folder.mkdir(exist_ok=True)
     results = tuple(
-        scored(folder / f"seed{seed}.json", out / f"seed{seed}", names, tasks, options)
+        scored(folder / f"seed{seed}.json", out / f"seed{seed}", tuple(epochs), tasks, options)
         for seed in options.seeds
     )
-    print(write_results(folder, Sweep(out, names, tuple(options.seeds), results), comparisons))
+    done = Sweep(out, epochs, tuple(options.seeds), results)
+    text = write_tables(done, comparisons)
+    write_text(folder / "results.md", text)
+    for name, draw in {"scores": draw_scores, "labels": draw_labels, "losses": draw_losses}.items():
+        with atomic_output(folder / f"{name}.png") as temporary:
+            draw(done).savefig(temporary, dpi=100)
+    print(text)
+
+
+def finished(run: Path, experiment: Experiment) -> bool:
+    """Whether a run of these settings has its last checkpoint: then its data need not be opened."""
+    whole = (run / "checkpoints" / str(experiment.steps)).is_dir()
+    return whole and not differences(read_experiment(run), experiment)
 
 
 def scored(
@@ -137,14 +159,16 @@ def scored(
     settings = Settings(
         seeds=options.fold_seeds,
         label_counts=tuple(options.label_counts),
-        probes=tuple(options.probes),
+        probes=(options.probe,),
         r2_floor=-1.0,
     )
     if path.exists():
         found = load_results(path)
-        whole = {row.feature for row in found.rows}.issuperset(names)
-        if whole and found.settings == settings and found.kinds.keys() >= {t.name for t in tasks}:
+        same = found.settings == settings and found.scored["labels"] == f"test/{options.labels}"
+        rows = {row.feature for row in found.rows}.issuperset(names)
+        if same and rows and set(found.kinds) == {*settings.tasks, *(task.name for task in tasks)}:
             return found
+        print(f"{path} is of other settings, runs or tasks: scored again")
     runs = [folder / name for name in names]
     results = evaluate_run(
         runs[0],
@@ -172,18 +196,21 @@ def _parse() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--small", action="store_true", help="small real data below EARTH_EMBED_DATA")
-    add("--out", type=Path, default=Path("runs/paper"), help="default: runs/paper")
+    add("--out", type=Path, help="default: runs/paper, with --small runs/paper_small")
     add("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="training seeds")
     add("--fold-seeds", type=int, default=5, help="splits of each kind (default: 5)")
-    add("--labels", default="full", help="config of the labels: full, large or tiny")
+    add("--labels", help="large, with 122,000 to train on (default); full, 9,800 (with --small)")
     add("--label-counts", type=int, nargs="*", default=[243, 1000, 10_000, 100_000])
-    add("--probes", nargs="+", default=["ridge"], help="ridge, mlp")
-    add("--task", nargs="*", default=[], metavar="TASK", help="further tasks: docs/tasks.md")
+    add("--probe", choices=PROBES, default="ridge", help="default: ridge")
+    add("--task", action="extend", nargs="+", default=[], help="further tasks: docs/tasks.md")
     add("--data-dir", type=Path, help="where TFDS keeps its data")
     add("--only", nargs="+", metavar="NAME", help="these experiments alone")
     add("--steps", type=int, help="train each run for so many steps only: a quick look")
     add("--train-only", action="store_true", help="train, and leave scores for later")
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.out = options.out or Path("runs/paper_small" if options.small else "runs/paper")
+    options.labels = options.labels or ("full" if options.small else "large")
+    return options
 
 
 if __name__ == "__main__":

@@ -5,6 +5,9 @@
 Trains images alone, and images with vegetation, with each combination of settings, and scores
 ridge probes at held-out 10° blocks of the validation labels, which share no block with the test
 labels. Prints the mean over tasks and five splits. What is trained already is not trained again.
+
+The grid holds the learning rate, the temperature and how far features are whitened. The trunk, its
+wavelengths, the fifth of weight for text and 400 steps are those of an earlier prototype.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import argparse
 import dataclasses
 import itertools
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -22,6 +26,7 @@ from small_data import prepare, small_tasks
 
 from earth_embed.config import Experiment, LogitScale, Optimizer
 from earth_embed.data.open import open_sources
+from earth_embed.errors import EarthEmbedError
 from earth_embed.evaluation.results import MEAN
 from earth_embed.evaluation.run import evaluate_run
 from earth_embed.evaluation.settings import Settings
@@ -103,4 +108,7 @@ def _trained(experiment: Experiment, folder: Path, label: str, data_dir: Path | 
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EarthEmbedError as error:
+        sys.exit(f"error: {error}")

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from earth_embed.config import (
     Checkpoints,
     Experiment,
+    Input,
     LocationConfig,
     LogitScale,
     Melt,
@@ -40,7 +41,7 @@ TEXT = _features("text", "wikipedia", "wikipedia")
 
 EXAMPLES = {"image": 90_000, "photo": 4_250_000, "text": 900_000}
 """Training examples, about: nine tenths of what S2-100K, MP-16 and geotagged articles of English
-Wikipedia hold. Where yours differ, set --steps."""
+Wikipedia hold. Where yours differ, change them here: they say how many steps an epoch is."""
 
 LOCATION = LocationConfig(SphericalHarmonics(10), Siren((512, 512)), features=256)
 BATCH_SIZE = 2048
@@ -72,7 +73,11 @@ def paper(
         location=location,
         logit_scale=LogitScale(temperature=0.07),
         optimizer=Optimizer(learning_rate=1e-4),
-        checkpoints=Checkpoints(save_every=each, validate_every=each, validation_examples=2048),
+        # SALT's rounds are about an epoch: one validation each would always see the same phase.
+        checkpoints=Checkpoints(
+            save_every=each, validate_every=max(1, each // 8), validation_examples=2048
+        ),
+        input=Input(in_memory=False),
         batch_size=BATCH_SIZE,
         steps=epochs * each,
     )

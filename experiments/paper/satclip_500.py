@@ -1,4 +1,4 @@
-"""SatCLIP for 500 epochs, as it was published."""
+"""SatCLIP for the 500 epochs of its own publication, else as `satclip.py`."""
 
 from common import IMAGE, paper
 

@@ -35,6 +35,16 @@ FEATURES = {"image": 192, "text": 256, "photo": 64, "vegetation": 32}
 CLIMATE = ("bio1", "bio12", "bio4")
 """Columns of BIOCLIM: annual temperature and precipitation, seasonality of temperature."""
 
+FILES = (
+    "imagery/blue_marble_summer_5400x2700.jpg",
+    "imagery/blue_marble_january_5400x2700.jpg",
+    "text/wikivoyage_places.jsonl",
+    "photos/im2gps3k_scene_labels.csv",
+    "landcover/modis_igbp2019_3840x1920.png",
+    "vegetation/copernicus_ndvi_june21_2520x1260.png",
+    "climate/bioclim_0p5deg_land.npz",
+)
+
 PLACES = 30_000
 
 
@@ -47,10 +57,12 @@ def prepare(source: Path, folder: Path, whitening: float = 0.5) -> None:
         whitening: See `principal_components`.
 
     Raises:
-        DataError: a file is missing.
+        DataError: files are missing; the message names them.
     """
-    if not source.is_dir():
-        raise DataError(f"EARTH_EMBED_DATA = {source}: expected a folder with imagery, text, …")
+    missing = [name for name in FILES if not (source / name).is_file()]
+    made = all((folder / f"{name}.parquet").exists() for name in FEATURES)
+    if missing and not (made and (folder / "climate.tif").exists()):
+        raise DataError(f"EARTH_EMBED_DATA = {source} lacks {', '.join(missing)}")
     folder.mkdir(parents=True, exist_ok=True)
     make = {"image": _images, "text": _texts, "photo": _photos, "vegetation": _vegetation}
     for name, size in FEATURES.items():

@@ -76,6 +76,17 @@ def test_the_plain_view_holds_out_the_places_of_a_table(folder, places, tmp_path
         opened(folder, "test")
 
 
+def test_exchanged_shards_are_noticed(folder):
+    """array_record fills its files up: these two are of one size."""
+    first, second = folder / "00000.array_record", folder / "00001.array_record"
+    assert first.stat().st_size == second.stat().st_size
+    first.rename(folder / "third")
+    second.rename(first)
+    (folder / "third").rename(second)
+    with pytest.raises(DataError, match=r"s2: expected row 3 at \[.*\], found \["):
+        opened(folder).gather(np.array([290, 3]))
+
+
 def test_epochs_read_views_of_their_own():
     indices = np.arange(6000)
     first, second, other = (view_numbers(indices, 3, *of) for of in [(5, 0), (5, 1), (6, 0)])

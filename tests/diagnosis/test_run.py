@@ -53,6 +53,20 @@ def test_the_command_writes_a_report_and_leaves_the_run_alone(run, capsys):
     assert "data:image/png;base64," in html
 
 
+def test_targets_are_compared_in_their_own_space(tmp_path):
+    """What the head predicts stands for the location; modalities have nothing to ask each other."""
+    path = write_experiment(tmp_path, method='Melt(negatives="within")', steps="4")
+    path.write_text(path.read_text().replace("width=8", 'encoder="target", width=8'))
+    main(["train", str(path), "--run-dir", str(tmp_path / "run")])
+    found = diagnose_run(tmp_path / "run", settings=Settings(oracle_steps=5, batches=1))
+    validated = metrics(tmp_path / "run")[-1]
+    for name, modality in found.modalities.items():
+        expected = validated[f"validation_retrieval@1/{name}"]
+        assert modality.to_location[1] == pytest.approx(expected, abs=1e-6)
+    assert found.between == ()
+    assert (tmp_path / "run" / "diagnosis" / "report.html").exists()
+
+
 def test_the_evaluation_shows_the_diagnosis_of_its_checkpoint(run, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluation, "load_labels", lambda *_: world())
     run = shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("diagnosis"))

@@ -14,7 +14,7 @@ from pyarrow import parquet
 from tests.conftest import random_places
 
 PAPER = Path(__file__).parents[2] / "experiments" / "paper"
-NAMES = ("common", "small_data", "small", "results")
+NAMES = ("common", "small_data", "small", "sweep", "tables", "figures", "choose")
 
 
 @pytest.fixture(scope="session")

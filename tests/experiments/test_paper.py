@@ -9,10 +9,12 @@ import sys
 import numpy as np
 import pytest
 
-from earth_embed.config import Melt, Pair, Salt
+from earth_embed.config import LocationConfig, Melt, Pair, Salt, Siren, SphericalHarmonics
 from earth_embed.config.files import load_experiment
+from earth_embed.config.location import published
 from earth_embed.coordinates import EARTH_RADIUS_KM, unit_vector
 from earth_embed.data.open import open_sources
+from earth_embed.errors import DataError
 from earth_embed.evaluation.results import INTERPOLATION, MEAN, Record, Results, Row
 from earth_embed.evaluation.settings import Settings
 from earth_embed.training.loop import train
@@ -59,6 +61,9 @@ def test_settings_are_the_papers(name, paper):
     assert experiment.method.direction == (
         "symmetric" if kind == "satclip" else "sample_to_location"
     )
+    own = {"satclip": published.satclip(10), "geoclip": published.geoclip()}
+    siren = LocationConfig(SphericalHarmonics(10), Siren((512, 512)), features=256)
+    assert experiment.location == own.get(kind, siren)
     assert (experiment.batch_size, experiment.optimizer.learning_rate) == (2048, 1e-4)
     epochs = experiment.steps * 2048 / sum(paper.common.EXAMPLES[name] for name in names)
     assert epochs == pytest.approx(500 if name == "satclip_500" else 50, rel=0.03)
@@ -69,20 +74,11 @@ def test_settings_are_the_papers(name, paper):
 
 @pytest.mark.parametrize("name", FILES)
 def test_every_experiment_trains(name, paper, tables, tmp_path):
-    examples = dict.fromkeys(paper.small_data.FEATURES, 700)
     full = load_experiment(PAPER / f"{name}.py")
-    experiment = paper.small.small(full, tables, examples)
-    assert experiment.steps == max(
-        500,
-        round(
-            full.steps
-            / 5
-            * 700
-            / 512
-            * len(full.modalities)
-            / paper.common.epoch_steps(full.modalities)
-        ),
-    )
+    experiment = paper.small.small(full, tables, dict.fromkeys(paper.small_data.FEATURES, 27_000))
+    epoch = 27_000 * len(full.modalities) / 512
+    expected = 100 if name == "satclip_500" else 10
+    assert experiment.steps / epoch == pytest.approx(expected, rel=0.01)
     assert (experiment.location, experiment.method) == (full.location, full.method)
     experiment = moment(experiment)
     train(experiment, tmp_path / "run", open_sources(experiment))
@@ -99,45 +95,67 @@ def test_the_recipe_trains(contrast, paper, tables, tmp_path):
         assert 0.5 < losses(tmp_path / "run")[0] < 5
 
 
-def test_the_sweep_ends_in_tables_and_figures_and_goes_on(tables, tmp_path):
-    out = tmp_path / "out"
-    out.mkdir()
+def test_few_examples_get_the_fewest_steps(paper, tables):
+    full = load_experiment(PAPER / "pair_photo.py")
+    assert paper.small.small(full, tables, {"photo": 2700}).steps == 500
+
+
+@pytest.fixture(scope="module")
+def sweep(tables, tmp_path_factory):
+    """`python experiments/paper` with few steps, into one folder; more options may follow."""
+    out = tmp_path_factory.mktemp("sweep")
     (out / "data").symlink_to(tables)
-    command = [
-        sys.executable,
-        PAPER,
-        "--small",
-        "--out",
-        out,
-        "--only",
-        "pair_text",
-        "recipe_image",
-    ]
-    command += ["--steps", "2", "--seeds", "0", "--fold-seeds", "2"]
-    command += ["--labels", "tiny", "--label-counts", "100", "--data-dir", tmp_path / "tfds"]
-    environment = os.environ | {"EARTH_EMBED_DATA": str(tables)}
+    command = [sys.executable, PAPER, "--small", "--out", out, "--steps", "2", "--seeds", "0"]
+    command += ["--fold-seeds", "2", "--labels", "tiny", "--data-dir", out / "tfds"]
 
-    def sweep():
-        return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    def run(*options, source=""):
+        environment = os.environ | {"EARTH_EMBED_DATA": source}
+        given = [*command, *options]
+        done = subprocess.run(given, capture_output=True, text=True, check=False, env=environment)
+        return done, out
 
-    folder = out / "ridge"
-    done = sweep()
+    return run
+
+
+def test_the_sweep_ends_in_tables_and_figures(sweep):
+    done, out = sweep("--only", "pair_text", "--label-counts", "100")
     assert done.returncode == 0, done.stderr
-    text = (folder / "results.md").read_text()
+    text = (out / "ridge" / "results.md").read_text()
     assert text in done.stdout
-    for name in ("pair_text", "recipe_image", INTERPOLATION, "harmonics L=10"):
-        assert len(re.findall(rf"^\| {re.escape(name)} \|", text, re.MULTILINE)) >= 2
-    assert all((folder / f"{name}.png").stat().st_size > 10_000 for name in ("scores", "labels"))
-    assert (folder / "losses.png").exists()
-    made = (folder / "seed0.json").stat().st_mtime_ns
-    (folder / "results.md").unlink()
-    assert sweep().returncode == 0
-    assert (folder / "results.md").read_text() == text
-    assert (folder / "seed0.json").stat().st_mtime_ns == made
-    command[command.index("recipe_image")] = "nonsense"
-    failed = sweep()
-    assert "error: no experiment nonsense" in failed.stderr
-    assert failed.returncode == 1
+    for name in ("pair_text", INTERPOLATION, "harmonics L=10"):
+        assert len(re.findall(rf"^\| {re.escape(name)} \|", text, re.MULTILINE)) == 9
+    figures = [out / "ridge" / f"{name}.png" for name in ("scores", "labels", "losses")]
+    assert all(figure.stat().st_size > 10_000 for figure in figures)
+
+
+def test_the_sweep_goes_on_and_scores_anew_what_is_asked_otherwise(sweep):
+    sweep("--only", "pair_text", "--label-counts", "100")
+    done, out = sweep("--only", "pair_text", "--label-counts", "100")
+    assert "scored again" not in done.stdout
+    assert "==" not in done.stdout  # nothing is trained again
+    done, _ = sweep("--only", "pair_text", "recipe_photo", "--label-counts", "100")
+    assert done.returncode == 0, done.stderr
+    assert "ridge/seed0.json is of other settings, runs or tasks: scored again" in done.stdout
+    assert done.stdout.count("==") == 1
+    assert "| recipe_photo |" in (out / "ridge" / "results.md").read_text()
+
+
+def test_the_sweep_names_what_is_missing(sweep, tmp_path):
+    done, _ = sweep("--only", "nonsense")
+    assert "error: no experiment nonsense: expected some of satclip, " in done.stderr
+    assert done.returncode == 1
+    done, _ = sweep("--out", str(tmp_path / "other"), source=str(tmp_path))
+    assert f"error: EARTH_EMBED_DATA = {tmp_path} lacks imagery/blue_marble_summer" in done.stderr
+    assert "climate/bioclim_0p5deg_land.npz" in done.stderr
+
+
+def test_the_grid_that_chose_the_recipe_holds_it(paper, tables):
+    variants = paper.choose.variants()
+    for contrast, name in ((True, "contrast, 0.001, 0.5"), (False, "regression, 0.001, none")):
+        assert variants[name](("image",), tables) == paper.small.recipe(
+            ("image",), tables, contrast
+        )
+    assert len(set(map(repr, (vary(("image",), tables) for vary in variants.values())))) == 6
 
 
 def synthetic(paper, tmp_path, better):
@@ -173,21 +191,24 @@ def synthetic(paper, tmp_path, better):
                 f'{{"step": {s}, "loss": {v}, "validation_loss/image": {v}}}\n' for s, v in lines
             )
             (run / "metrics.jsonl").write_text(text)
-    return paper.results.Sweep(tmp_path, ("a", "b"), (0, 1), tuple(results))
+    return paper.sweep.Sweep(tmp_path, {"a": 2.0, "b": 2.0}, (0, 1), tuple(results))
 
 
 def test_differences_are_paired_by_split_and_peaks_are_rises(paper, tmp_path):
     sweep = synthetic(paper, tmp_path, better=0.25)
-    text = paper.results.write_results(tmp_path, sweep, [("b", "a")])
+    text = paper.tables.write_tables(sweep, [("b", "a")])
     # The folds differ by 0.1, the pairs by nothing: the interval of the difference is 0.
     assert "| b − a | +0.250 ± 0.000 (6/6) | +0.250 ± 0.000 (6/6) | +0.250 ± 0.000 (6/6) |" in text
     # Mean over training seeds of the largest rise above an earlier minimum: (0.5 + 1.5) / 2.
-    assert "| a | 2.00 | image 1.00 | image 2.00 / 2.00 | 0.0071 |" in text
+    assert "| a, image | 2.00 | 2.00 | 1.00 | 0.0071 |" in text
     assert sweep.scores(Row("a", "ridge"), "random", MEAN).shape == (2, 3)
+    (tmp_path / "seed1" / "b" / "metrics.jsonl").unlink()
+    with pytest.raises(DataError, match=r"seed1/b/metrics\.jsonl: expected the whole run there"):
+        paper.tables.write_tables(sweep, [])
 
 
 def test_rise(paper):
-    rise = paper.results.rise
+    rise = paper.tables.rise
     assert rise(np.array([3.0, 2.0, 1.0])) == 0
     assert rise(np.array([1.0, 4.0, 2.0, 3.0])) == 3
     assert rise(np.array([5.0, 1.0, 2.0, 0.0, 0.5])) == 1

@@ -277,11 +277,15 @@ def test_the_command(folder, capsys):
         ("large", "8"): "no encoder 'large': expected one of resnet18_sentinel2, ",
         ("words", "8"): "expected a BERT of transformers (embeddings.word_embeddings.weight, …)",
         ("small", "8", "--views", "0"): "the views.views = 0: expected a number ≥ 1",
+        (
+            *("small", "8", "--views", "2"),
+            *("--crop", "1", "--no-flips", "--blur", "0"),
+        ): "the views.views = 2: expected 1, as all views would be the same",
     }.items():
         with pytest.raises(SystemExit):
             main(["features", command[0], *files, *rest, *command[1:]])
         assert message in capsys.readouterr().err
-    rest[3] = str(folder / "nowhere" / "out")
+    rest[3] = str(folder / "places.csv" / "out")
     with pytest.raises(SystemExit):
         main(["features", "small", *files, *rest, "8"])
     assert "cannot write" in capsys.readouterr().err
