@@ -69,6 +69,11 @@ class Sweep:
             row = Row(INTERPOLATION, "idw")
         return np.array([r.scores(row, split, task, labels=labels) for r in self.results])
 
+    def mean_without(self, row: Row, split: str, left_out: str) -> np.ndarray:
+        """(training seeds, fold seeds) means over all tasks but one."""
+        tasks = [task for task in self.results[0].kinds if task != left_out]
+        return np.mean([self.scores(row, split, task) for task in tasks], axis=0)
+
     def metrics(self, name: str, metric: str) -> list[np.ndarray]:
         """(points, 2) step and value of a metric, of each training seed.
 

@@ -54,16 +54,22 @@ def by_labels(sweep: Sweep, task: str) -> list[str]:
 
 
 def gains(sweep: Sweep, comparisons: Sequence[tuple[str, str]]) -> list[str]:
-    """Paired differences at held-out blocks: mean, interval over splits, how often above 0."""
-    lines = _header("first − second", [_words(column) for column in sweep.columns])
+    """Paired differences at held-out blocks: mean, interval over splits, how often above 0.
+
+    The last column leaves out the first task, elevation: one task may make all of a gain.
+    """
+    split, first = sweep.splits[-1], sweep.columns[0]
+    headings = [*map(_words, sweep.columns), f"mean without {_words(first)}"]
+    lines = _header("first − second", headings)
     for names in comparisons:
-        cells = []
-        for column in sweep.columns:
-            one, other = (
-                sweep.scores(Row(name, sweep.probe), sweep.splits[-1], column) for name in names
-            )
-            gain = paired_difference(one.mean(axis=0), other.mean(axis=0))
-            cells.append(f"{_signed(gain)} ({int((one > other).sum())}/{one.size})")
+        one, other = (Row(name, sweep.probe) for name in names)
+        pairs = [[sweep.scores(row, split, c) for row in (one, other)] for c in sweep.columns]
+        pairs.append([sweep.mean_without(row, split, first) for row in (one, other)])
+        cells = [
+            f"{_signed(paired_difference(a.mean(axis=0), b.mean(axis=0)))} "
+            f"({int((a > b).sum())}/{a.size})"
+            for a, b in pairs
+        ]
         lines.append(f"| {names[0]} − {names[1]} | {' | '.join(cells)} |")
     return lines
 
