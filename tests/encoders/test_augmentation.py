@@ -87,7 +87,7 @@ def test_every_second_image_is_blurred(image):
 
 
 def test_without_any_an_image_stays(image):
-    found = augment(KEYS[0], image, ViewSettings(2, crop=1.0, flips=False, blur=0.0))
+    found = augment(KEYS[0], image, ViewSettings(2, 1.0, crop=1.0, flips=False, blur=0.0))
     np.testing.assert_array_equal(found, image)
 
 
