@@ -37,6 +37,7 @@ class MeltMethod:
         self._towers, self._settings = towers, settings
         whole = experiment.batch_size == "all"
         self.sizes = sizes_alone(experiment, counts, mesh) if whole else quotas(experiment)
+        # Checked here and not in the settings: a user's own tower may have a space of its own too.
         own = [name for name in towers.names if towers.has_own_space(name)]
         if own and settings.negatives == "joint":
             raise ConfigError(
