@@ -182,7 +182,7 @@ class CachedView:
                 f"{self.records.folder}: expected row {rows[first]} at "
                 f"{self.places[rows[first]].tolist()}, found {found[first, :2].tolist()}"
             )
-        return {"sample": found[:, 2:], "lonlat": check_lonlat(found[:, :2]).astype(np.float32)}
+        return {"sample": found[:, 2:], "lonlat": found[:, :2]}
 
 
 def _check_sizes(folder: Path, sizes: Mapping[str, int]) -> None:

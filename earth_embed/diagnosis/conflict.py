@@ -43,10 +43,8 @@ def conflict(towers: Towers, params: Params, batches: Sequence[Batch]) -> Confli
 
     def loss(location: Params, name: str, examples: Batch) -> jax.Array:
         every = params | {LOCATION: location}
-        samples = towers.encode_sample(every, name, examples["sample"])
-        locations = towers.encode_location(every, examples["lonlat"])
-        candidates = towers.meet(every, name, samples, locations)
-        return nt_xent(Pairs(samples, candidates, towers.logit_scale(every, name))).loss.mean()
+        pairs = towers.encode_pairs(every, name, examples)
+        return nt_xent(Pairs(*pairs, towers.logit_scale(every, name))).loss.mean()
 
     @jax.jit
     def compare(batch: Batch) -> tuple[jax.Array, jax.Array]:

@@ -119,6 +119,25 @@ class Towers:
         out = self._modules[name].apply(variables, anchors, locations, method="meet")
         return jnp.asarray(out).astype(jnp.float32)
 
+    def encode_pairs(
+        self,
+        params: Params,
+        name: str,
+        examples: Mapping[str, Any],
+        dropout_key: jax.Array | None = None,
+    ) -> tuple[jax.Array, jax.Array]:
+        """One modality's encoded examples, and what they are compared with: (B, n) float32 each.
+
+        Args:
+            params: Parameters by tower.
+            name: The modality.
+            examples: "sample" (B, ...) and "lonlat" (B, 2), degrees.
+            dropout_key: See `encode_location`.
+        """
+        samples = self.encode_sample(params, name, examples["sample"])
+        locations = self.encode_location(params, examples["lonlat"], dropout_key)
+        return samples, self.meet(params, name, samples, locations)
+
     def has_own_space(self, name: str) -> bool:
         """Whether the modality meets location embeddings in a space of its own."""
         return type(self._modules[name]).meet is not Tower.meet

@@ -89,7 +89,7 @@ class MeltMethod:
                 lonlat=lonlat,
             )
         )
-        retrieval = self._by_modality(contrast.retrieved)
+        retrieval = jnp.stack([part.mean() for part in self._split(contrast.retrieved)])  # (M,)
         loss = (self._weights * contrast.loss).sum()
         return loss, {"retrieval@1": retrieval, "logit_scale": scales}
 
@@ -104,16 +104,11 @@ class MeltMethod:
         return jnp.concatenate(split, axis=1).reshape(-1, width)
 
     def _split(self, joint: jax.Array) -> list[jax.Array]:
-        """(B, n), block after block → (B_m, n) of each modality."""
-        split = joint.reshape(self._blocks, -1, joint.shape[1])
+        """(B, …), block after block → (B_m, …) of each modality."""
+        rest = joint.shape[1:]
+        split = joint.reshape(self._blocks, -1, *rest)
         parts = jnp.split(split, np.cumsum(self._shares)[:-1], axis=1)
-        return [part.reshape(-1, joint.shape[1]) for part in parts]
-
-    def _by_modality(self, values: jax.Array) -> jax.Array:
-        """The mean of (B,) values over each modality's rows: (M,)."""
-        split = values.reshape(self._blocks, -1)
-        parts = jnp.split(split, np.cumsum(self._shares)[:-1], axis=1)
-        return jnp.stack([part.mean() for part in parts])
+        return [part.reshape(-1, *rest) for part in parts]
 
 
 def quotas(experiment: Experiment) -> dict[str, int]:

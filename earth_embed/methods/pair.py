@@ -46,9 +46,7 @@ def pair_loss(towers: Towers, name: str, direction: Direction, mesh: Mesh) -> Lo
     def loss(params: Params, batch: Batch, step: jax.Array) -> tuple[jax.Array, Metrics]:
         examples = batch[name]
         dropout_key = step_key(towers.experiment.seed, "dropout", step)
-        samples = towers.encode_sample(params, name, examples["sample"])  # (B, D)
-        locations = towers.encode_location(params, examples["lonlat"], dropout_key)  # (B, D)
-        candidates = towers.meet(params, name, samples, locations)
+        samples, candidates = towers.encode_pairs(params, name, examples, dropout_key)
         scale = towers.logit_scale(params, name)
         contrast = compare(
             Pairs(

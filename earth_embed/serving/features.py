@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from earth_embed.config.views import ViewSettings
 from earth_embed.data.geotable import TABLE_SUFFIXES
+from earth_embed.data.pieces import checksum
 from earth_embed.data.sources import Examples, Source
 from earth_embed.data.tables import open_table
 from earth_embed.data.tfds_source import open_tfds
@@ -30,7 +31,6 @@ from earth_embed.serving.encoding import (
     places_of_views,
 )
 from earth_embed.serving.shards import Shards
-from earth_embed.training.checksums import sha256
 
 BATCHES = 4
 """Batches of a shard: at most so many are lost when a process is stopped."""
@@ -109,12 +109,12 @@ def write_features(
         file = tokenizer or weights.with_name("tokenizer.json")
         plain = encode_views(encoder, read.params, batch_size, ViewSettings())
         encode = encode_texts(Tokeniser(file, encoder.input), plain, views.views)
-        settings["tokenizer_sha256"] = sha256(file)
+        settings["tokenizer_sha256"] = checksum(file)
     else:
         encode = encode_views(encoder, read.params, batch_size, views)
     if Path(dataset).suffix.lower() in TABLE_SUFFIXES:
         sources: list[Source] = [open_table(dataset, field, "all", TEXT_BYTES)]
-        settings["dataset_sha256"] = sha256(Path(dataset))
+        settings["dataset_sha256"] = checksum(Path(dataset))
     else:
         parts = split.split("+")
         sources = [open_tfds(dataset, field, part, data_dir, TEXT_BYTES) for part in parts]

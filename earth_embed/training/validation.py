@@ -37,10 +37,8 @@ class Validation:
 
         def score(params: Params, name: str, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
             params = gathered(params, mesh)
-            samples = towers.encode_sample(params, name, batch["sample"])
-            locations = towers.encode_location(params, batch["lonlat"])
-            candidates = towers.meet(params, name, samples, locations)
-            contrast = compare(Pairs(samples, candidates, towers.logit_scale(params, name)))
+            pairs = towers.encode_pairs(params, name, batch)
+            contrast = compare(Pairs(*pairs, towers.logit_scale(params, name)))
             return {"loss": contrast.loss.mean(), "retrieval@1": contrast.retrieved.mean()}
 
         self._score = jax.jit(score, static_argnums=1)

@@ -41,6 +41,7 @@ LAYERS = {
     "vegetation": ("ndvi", "landcover"),
 }
 
+RECIPE_STEPS = 400
 RECIPE_SETS = (
     ("image",),
     ("text",),
@@ -101,7 +102,7 @@ def recipe(names: tuple[str, ...], tables: Path, contrast: bool = True) -> Exper
     """
     direction = "symmetric" if contrast else "sample_to_location"
     weights = tuple(0.2 if name == "text" else 1.0 for name in names)
-    melt = Melt(negatives="within", direction=direction, reduction="modalities", weights=weights)
+    melt = Melt(negatives="within", direction=direction, weights=weights)
     kind = "recipe" if contrast else "regression"
     wavelengths = (2 * math.pi * EARTH_RADIUS_KM, math.pi / 2 * EARTH_RADIUS_KM)
     return Experiment(
@@ -112,10 +113,10 @@ def recipe(names: tuple[str, ...], tables: Path, contrast: bool = True) -> Exper
         logit_scale=LogitScale(temperature=0.5, min_temperature=0.2),
         loss=NtXent() if contrast else Regression(),
         optimizer=Optimizer(learning_rate=1e-3),
-        checkpoints=_checkpoints(400),
+        checkpoints=_checkpoints(RECIPE_STEPS),
         input=Input(loader="python"),
-        batch_size=512 * len(names),
-        steps=400,
+        batch_size=BATCH_SIZE * len(names),
+        steps=RECIPE_STEPS,
     )
 
 
