@@ -6,7 +6,7 @@ from earth_embed.data.datasets.chips import S2100k
 from earth_embed.data.preparation import Work, prepare_from_files
 from earth_embed.data.runners import run_beam
 from earth_embed.errors import EarthEmbedError
-from tests.data.chips import flip_a_bit, marks, shards, write_source
+from tests.datasets.chips import flip_a_bit, marks, shards, write_source
 
 LOCAL = ("direct_running_mode=multi_processing", "direct_num_workers=2")
 # TFDS asks protobuf 6, which Beam holds back, for what protobuf 7 has renamed.

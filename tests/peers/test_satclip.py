@@ -12,7 +12,7 @@ from earth_embed.encoders.positional.satclip_polynomials import coefficient_erro
 from earth_embed.importing import import_weights
 from earth_embed.pretrained import LocationEncoder
 from tests.conftest import random_places
-from tests.importing.published import satclip_basis
+from tests.pretrained.published import satclip_basis
 
 # torch.jit.script warns that it is deprecated; the published encoder is made of it.
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")

@@ -16,7 +16,7 @@ from earth_embed.data.published import Index
 from earth_embed.data.thinning import Thinning
 from earth_embed.errors import ConfigError, CoordinateError, DataError
 from tests.conftest import random_places
-from tests.data.chips import shards, write_index, write_source
+from tests.datasets.chips import shards, write_index, write_source
 
 COUNT = 400
 

@@ -22,7 +22,7 @@ from earth_embed.serving import features as module
 from earth_embed.serving.features import write_features
 from earth_embed.training.checksums import sha256
 from tests.conftest import limited_file_size, random_places
-from tests.serving.encoders import SMALL
+from tests.features.encoders import SMALL
 from tests.training.runs import contents
 from tests.training.test_processes import ends, processes
 
@@ -33,7 +33,7 @@ import sys
 from earth_embed.cli import main
 from earth_embed.encoders.frozen import PUBLISHED
 from earth_embed.serving import features
-from tests.serving.encoders import SMALL
+from tests.features.encoders import SMALL
 PUBLISHED.update(SMALL)
 features.BATCHES = 2
 main(sys.argv[1:])

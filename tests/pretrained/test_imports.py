@@ -16,7 +16,7 @@ from earth_embed.importing.weights import Weights
 from earth_embed.pretrained import LocationEncoder, untrained
 from earth_embed.training.run_dir import check_run, read_experiment
 from tests.conftest import random_places
-from tests.importing.published import (
+from tests.pretrained.published import (
     equal_earth,
     geoclip_arrays,
     geoclip_forward,

@@ -15,8 +15,8 @@ from earth_embed.data.sources import encode_text
 from earth_embed.data.tfds_source import open_tfds, prepare
 from earth_embed.errors import DataError
 from tests.conftest import random_places
-from tests.data.chips import flip_a_bit
-from tests.data.dumps import geo_row, write_content, write_geo_tags
+from tests.datasets.chips import flip_a_bit
+from tests.datasets.dumps import geo_row, write_content, write_geo_tags
 
 pytest.importorskip("tensorflow_datasets")
 

@@ -20,7 +20,7 @@ from earth_embed.data.preparation import Work, prepare_from_files, verify
 from earth_embed.data.tfds_source import open_tfds, prepare
 from earth_embed.errors import ConfigError, CoordinateError, DataError, EarthEmbedError
 from tests.conftest import limited_file_size
-from tests.data.chips import (
+from tests.datasets.chips import (
     end,
     flip_a_bit,
     group_is_alive,

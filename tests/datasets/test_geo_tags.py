@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from earth_embed.data.datasets import geo_tags
 from earth_embed.data.datasets.geo_tags import read_places, read_rows
 from earth_embed.errors import DataError
-from tests.data.dumps import COLUMNS, NEWER, geo_row, sql_dump, write_geo_tags
+from tests.datasets.dumps import COLUMNS, NEWER, geo_row, sql_dump, write_geo_tags
 
 # Quotes, escapes and what ends values, rows and statements come up often.
 STRINGS = st.one_of(
