@@ -1,30 +1,35 @@
-"""Who may use which place: small cells of the Earth, each dealt to one data set.
+"""Equal-area cells of the Earth, and what a place's cell decides.
 
-Every data set of this package draws its own places. Their disjointness is not left to chance: a
-stable hash deals each cell of an equal-area grid to exactly one role, and a data set uses the
-places whose cell has its role. A second hash deals the cells to training and validation.
+One hash of a cell decides whether its places are held out for validation: in tables, in feature
+caches and in TFDS data sets alike, so that no modality trains at another's held-out places. A second
+hash deals each cell to one of this package's data sets, which keeps their places apart.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 
 from earth_embed.coordinates import EARTH_RADIUS_KM
-from earth_embed.data.order import hash_string, mix64
-from earth_embed.errors import DataError, require
+from earth_embed.errors import DataError
+from earth_embed.hashing import hash_string, mix64
 
 ROLES = ("blue_marble", "toponyms", "linke_turbidity", "land_labels")
 """The data sets that share the Earth. Their order is part of the deal: append, never reorder."""
 
+
 CELL_KM = 25.0
 """Side of a cell."""
 
-VALIDATION_PARTS = 10
-"""One cell in so many is for validation."""
+
+HELD_OUT_ONE_IN = 10
+"""One cell in so many is held out."""
+
+HOLDOUT = f"1 in {HELD_OUT_ONE_IN} equal-area cells of {CELL_KM:g} km"
+"""The rule, as runs and feature caches record it. Earlier versions held out other places."""
+
+SPLITS = ("train", "validation", "all")
 
 
 def grid_of(km: float) -> tuple[int, int]:
@@ -72,11 +77,14 @@ def has_role(role: str, lonlat: np.ndarray) -> np.ndarray:
     """
     if role not in ROLES:
         raise DataError(f"no role {role!r}; expected one of {', '.join(ROLES)}")
-    return _hash(cell_of(lonlat), "role") % np.uint64(len(ROLES)) == ROLES.index(role)
+    return hash_cells(cell_of(lonlat), "role") % np.uint64(len(ROLES)) == ROLES.index(role)
 
 
-def is_validation(lonlat: np.ndarray) -> np.ndarray:
-    """Whether each point's cell is kept for validation.
+def is_held_out(lonlat: np.ndarray) -> np.ndarray:
+    """Whether each point's cell is held out for validation: the one rule of all data sets.
+
+    Coordinates are rounded to float32 first. TFDS data sets store them so, and a table's float64
+    place at the edge of a cell must not fall on the other side.
 
     Args:
         lonlat: (N, 2), degrees.
@@ -84,78 +92,40 @@ def is_validation(lonlat: np.ndarray) -> np.ndarray:
     Returns:
         (N,) bool, True for one cell in ten.
     """
-    return _hash(cell_of(lonlat), "validation") % np.uint64(VALIDATION_PARTS) == 0
+    cells = cell_of(np.asarray(lonlat, np.float32))
+    return hash_cells(cells, "validation") % np.uint64(HELD_OUT_ONE_IN) == 0
 
 
-def draw_on_land(role: str, count: int, seed: int, south: float = -90.0) -> np.ndarray:
-    """Draws points on land, uniform by area, in the cells of one role.
+def rows_of_split(lonlat: np.ndarray, split: str, path: Path) -> np.ndarray:
+    """The rows of one split of a table or feature cache, in order.
 
-    Candidates are hashes of (seed, role, candidate number), so the points are the same on every
-    machine, and fewer points are a prefix of more.
-
-    Args:
-        role: One of ROLES.
-        count: Points to draw.
-        seed: Seed of the draw.
-        south: No point lies south of this latitude, degrees.
-
-    Returns:
-        (count, 2) float32, degrees. The rounding comes before the tests: what is stored is what
-        was found to be on land and in a cell of the role.
-    """
-    key = _hash(np.array([seed]), role)
-    sin_south = np.sin(np.radians(south))
-    drawn, found, start, batch = [], 0, 0, 1 << 18
-    while found < count:
-        number = np.arange(start, start + batch, dtype=np.uint64)
-        lon = -180 + 360 * _uniform(number, key, "lon")
-        sin_lat = sin_south + (1 - sin_south) * _uniform(number, key, "lat")
-        lonlat = np.stack([lon, np.degrees(np.arcsin(sin_lat))], axis=1).astype(np.float32)
-        lonlat = lonlat[has_role(role, lonlat)]
-        drawn.append(lonlat[on_land(lonlat)])
-        found += len(drawn[-1])
-        start += batch
-    return np.concatenate(drawn)[:count]
-
-
-def on_land(lonlat: np.ndarray) -> np.ndarray:
-    """Whether each point is on land in the 30″ GLOBE mask, as global_land_mask.globe.is_land.
-
-    Lakes count as land.
+    Whole cells are held out, so that two samples of one place never face each other across the
+    split.
 
     Args:
         lonlat: (N, 2), degrees.
+        split: "validation" for the rows that `is_held_out`, "train" for the others, "all" for both.
+        path: The data set, to name it.
 
     Returns:
-        (N,) bool.
+        Row numbers.
+
+    Raises:
+        DataError: there is no such split, or it has no rows.
     """
-    ocean = _ocean_bits()
-    height, width = ocean.shape[0], 8 * ocean.shape[1]
-    lon, lat = np.asarray(lonlat, np.float64).T
-    row = np.minimum((90 - lat) * height / 180, height - 1).astype(np.int64)
-    column = np.minimum((lon + 180) * width / 360, width - 1).astype(np.int64)
-    bit = (ocean[row, column >> 3] << (column & 7).astype(np.uint8)) & 128
-    return bit == 0
+    if split not in SPLITS:
+        raise DataError(f"split = {split!r}: expected one of {', '.join(SPLITS)}")
+    held_out = is_held_out(lonlat)
+    chosen = {"train": ~held_out, "validation": held_out, "all": np.ones_like(held_out)}[split]
+    rows = np.flatnonzero(chosen)
+    if not rows.size:
+        raise DataError(
+            f"{path}: none of its {len(lonlat)} rows is in split {split!r}, where one in "
+            f"{HELD_OUT_ONE_IN} cells of {CELL_KM:g} km is held out for validation"
+        )
+    return rows
 
 
-@functools.cache
-def _ocean_bits() -> np.ndarray:
-    """The mask, (21600, 43200 / 8) uint8, a bit for each pixel.
-
-    The package's own module would hold a byte for each, 930 MB, as long as the process lives.
-    """
-    package = importlib.util.find_spec("global_land_mask")  # which does not import it
-    if package is None or package.origin is None:
-        raise require("global_land_mask", "worlddata", "telling land from ocean")
-    file = Path(package.origin).parent / "globe_combined_mask_compressed.npz"
-    with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-        return np.packbits(arrays["mask"], axis=1)
-
-
-def _hash(values: np.ndarray, purpose: str) -> np.ndarray:
+def hash_cells(values: np.ndarray, purpose: str) -> np.ndarray:
+    """Hashes cells (or seeds) to uniform uint64, anew for each purpose."""
     return mix64(mix64(values) ^ np.uint64(hash_string(purpose)))
-
-
-def _uniform(number: np.ndarray, key: np.ndarray, purpose: str) -> np.ndarray:
-    """Float64 in [0, 1) from the upper 53 bits of a hash."""
-    return (_hash(number ^ key, purpose) >> np.uint64(11)) * 2.0**-53

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Iterable
+from typing import Any
+
 
 class EarthEmbedError(Exception):
     """Base of every error that a user's input, files or machine can cause."""
@@ -59,3 +66,80 @@ def require(package: str, extra: str, purpose: str) -> EarthEmbedError:
     return EarthEmbedError(
         f'{purpose} needs the package {package!r}: pip install "earth-embed[{extra}]"'
     )
+
+
+class Checks:
+    """Collects the faults of one configuration object, then raises them together."""
+
+    def __init__(self, owner: str, settings: Any) -> None:
+        """Starts with the types, without which no other check makes sense.
+
+        Args:
+            owner: Its name in messages.
+            settings: The configuration dataclass.
+
+        Raises:
+            ConfigError: a field is of another type, or a number is not finite.
+        """
+        self.owner = owner
+        self.found: list[str] = []
+        hints = typing.get_type_hints(type(settings))
+        for field in dataclasses.fields(settings):
+            value = getattr(settings, field.name)
+            self.expect(
+                _fits(value, hints[field.name]), field.name, value, _name(hints[field.name])
+            )
+        self.raise_if_any()
+
+    def expect(self, condition: bool, field: str, value: object, allowed: str) -> None:
+        """Notes that `field` has `value` where `allowed` was expected, unless `condition` holds."""
+        if not condition:
+            self.found.append(f"{self.owner}.{field} = {value!r}: expected {allowed}")
+
+    def one_of(self, field: str, value: str, allowed: Iterable[str]) -> None:
+        """Notes a value that is not among `allowed`."""
+        choices = tuple(allowed)
+        self.expect(value in choices, field, value, "one of " + ", ".join(map(repr, choices)))
+
+    def at_least(self, field: str, value: float, least: float) -> None:
+        """Notes a number below `least` (or not a number)."""
+        self.expect(value >= least, field, value, f"a number ≥ {least}")
+
+    def positive(self, field: str, value: float) -> None:
+        """Notes a number that is not above 0."""
+        self.expect(value > 0, field, value, "a number > 0")
+
+    def fraction(self, field: str, value: float) -> None:
+        """Notes a number outside [0, 1)."""
+        self.expect(0 <= value < 1, field, value, "a number in [0, 1)")
+
+    def raise_if_any(self) -> None:
+        """Raises ConfigError with every fault found, one a line."""
+        if self.found:
+            raise ConfigError("\n".join(self.found))
+
+
+def _fits(value: object, kind: Any) -> bool:
+    """Whether a value has a field's type; an int stands for a float."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Literal:
+        return isinstance(value, str)  # which one is checked by `one_of`
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_fits(item, inner[0]) for item in value)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, choice) for choice in inner)
+    if kind is float:
+        return type(value) in (int, float) and math.isfinite(typing.cast(float, value))
+    return type(value) is kind
+
+
+def _name(kind: Any) -> str:
+    """A type as a message says it."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin is tuple:
+        return f"a tuple of {_name(inner[0])}"
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_name(choice) for choice in inner)
+    if origin is typing.Literal:
+        return "one of " + ", ".join(map(repr, inner))
+    return "a finite float" if kind is float else kind.__name__

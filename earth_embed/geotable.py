@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 TABLE_SUFFIXES = (".csv", ".jsonl", ".parquet", ".pq")
 """What a table's file name may end in."""
 
+
 _BLOCK = 1 << 24
 """Bytes of JSON lines that are parsed at a time; a line must fit in."""
+
 
 _LONLAT_NAMES = (
     ("lon", "lat"),

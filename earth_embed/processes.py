@@ -21,17 +21,15 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from earth_embed import errors
-from earth_embed.errors import (
-    CheckpointError,
-    ConfigError,
-    EarthEmbedError,
-    ProcessLost,
-    RunError,
-)
+from earth_embed.errors import CheckpointError, ConfigError, EarthEmbedError, ProcessLost, RunError
 
 AUTO = "auto"
+
+
 _SILENCE = 20
 """Seconds without a sign of life after which a process counts as dead."""
+
+
 _JOINING = 300
 """Seconds that a process waits for the others at the start."""
 
@@ -160,7 +158,7 @@ def in_any(fault: str | None) -> str | None:
 
 
 @contextmanager
-def noticing_loss(run_dir: Path) -> Iterator[None]:
+def reporting_lost_process(run_dir: Path) -> Iterator[None]:
     """Turns what the runtime says of a lost process into words.
 
     A process that fails leaves the others waiting for its part. Where they wait in a computation,

@@ -1,6 +1,7 @@
 """A strict session: strict dtypes, no rank promotion, warnings are errors, 8 fake CPU devices."""
 
 import contextlib
+import functools
 import os
 import resource
 
@@ -121,3 +122,26 @@ def make_experiment():
         return Experiment(**(defaults | changes))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def read_towns_once():
+    """Two builders read all of GeoNames; the tests need it read only once."""
+    from earth_embed.datasets import land_labels, packaged, toponyms
+
+    load = functools.cache(packaged.load_towns)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (packaged, land_labels, toponyms):
+            patch.setattr(module, "load_towns", load)
+        yield load
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory, read_towns_once):
+    """A data directory that holds the tiny configuration of every data set, built once."""
+    from earth_embed.data import tfds
+
+    folder = tmp_path_factory.mktemp("tfds")
+    for name in tfds.OURS:
+        tfds.prepare(f"{name}/tiny", folder)
+    return folder

@@ -3,14 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from earth_embed.data.datasets.places import (
-    ROLES,
-    cell_of,
-    draw_on_land,
-    has_role,
-    is_validation,
-    on_land,
-)
+from earth_embed.cells import ROLES, cell_of, has_role, is_held_out
+from earth_embed.datasets.packaged import draw_on_land, on_land
 from earth_embed.errors import DataError
 
 COLUMNS, ROWS = 1600, 510  # of the 25 km grid that decides roles and splits, for good
@@ -49,7 +43,7 @@ def test_both_sides_of_the_antimeridian_are_one_place():
 
 def test_roles_and_splits_have_their_shares_and_are_independent():
     cells = cell_centres()
-    held_out = is_validation(cells)
+    held_out = is_held_out(cells)
     for role in ROLES:
         mine = has_role(role, cells)
         # Five standard deviations of a binomial share.

@@ -12,14 +12,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from earth_embed import cli, load
+from earth_embed import cli
 from earth_embed.cli import main
 from earth_embed.cli.train import parse_train
 from earth_embed.config import Experiment, LocationConfig, Melt, Salt, Siren, SphericalHarmonics
 from earth_embed.config.files import load_experiment
 from earth_embed.data.sources import ArraySource
 from earth_embed.data.tables import open_table
-from earth_embed.encoders.towers import Towers
+from earth_embed.pretrained.encoder import load
+from earth_embed.step.towers import Towers
 from tests.conftest import random_places
 from tests.methods.test_methods import Setup
 from tests.training.runs import checkpoint_steps, contents, start, write_experiment

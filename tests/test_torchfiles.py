@@ -11,8 +11,8 @@ from safetensors.numpy import save
 
 from earth_embed.cli import main
 from earth_embed.errors import CheckpointError, EarthEmbedError
-from earth_embed.importing.geoclip import packaged_weights
-from earth_embed.importing.weights import Weights, read_weights
+from earth_embed.pretrained.published import packaged_weights
+from earth_embed.torchfiles import Weights, read_weights
 
 VALID = save({"a": np.arange(6, dtype=np.float64).reshape(2, 3) / 3, "b.c": np.ones(2, np.int8)})
 

@@ -10,12 +10,9 @@ from typing import Any, NoReturn
 
 from tqdm import tqdm
 
-from earth_embed.cli.diagnose import diagnose
-from earth_embed.cli.evaluate import evaluate
-from earth_embed.cli.features import features
-from earth_embed.cli.import_weights import import_run
-from earth_embed.cli.prepare import prepare
-from earth_embed.cli.serve import draw, embed
+from earth_embed.cli.evaluate import diagnose, evaluate
+from earth_embed.cli.prepare import features, import_run, prepare
+from earth_embed.cli.serve import draw_map, embed
 from earth_embed.cli.train import train
 from earth_embed.errors import EarthEmbedError, FaultWarning, Interrupted, ProcessLost
 
@@ -32,6 +29,7 @@ USAGE = """usage: earth-embed COMMAND ...
 
 earth-embed COMMAND --help explains a command's options."""
 
+
 USER_ERROR, INTERRUPTED, LOST = 2, 130, 75
 """Exit status after a user's mistake, after Ctrl-C outside training, and when another process of
 the run is gone. A training that a signal stopped has saved its state and ends with 128 + signal:
@@ -46,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "evaluate": evaluate,
         "diagnose": diagnose,
         "embed": embed,
-        "map": draw,
+        "map": draw_map,
         "import": import_run,
         "features": features,
         "prepare": prepare,

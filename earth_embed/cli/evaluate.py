@@ -40,10 +40,11 @@ class Evaluate:
 
 def evaluate(arguments: list[str]) -> None:
     """Scores a run beside its baselines."""
-    from earth_embed.data.tasks import parse_tasks
-    from earth_embed.diagnosis import diagnose_run, read_section
+    from earth_embed.diagnosis.report import read_section
+    from earth_embed.diagnosis.run import diagnose_run
     from earth_embed.evaluation.run import evaluate_run
     from earth_embed.evaluation.settings import Settings
+    from earth_embed.tasks.user_tasks import parse_tasks
 
     options, settings = parse_parts(arguments, "earth-embed evaluate", Evaluate, Settings)
     own_tasks = parse_tasks(options.task)
@@ -65,3 +66,36 @@ def evaluate(arguments: list[str]) -> None:
         extra_runs=options.also,
         diagnosis=read_section(options.run, options.which),
     )
+
+
+@dataclass(frozen=True)
+class Diagnose:
+    """Says what limits a run; writes diagnosis.json and report.html into RUN/diagnosis."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Directory of the run."""
+    data_dir: Path | None = None
+    """Directory of TFDS data sets (default: TFDS_DATA_DIR, else TFDS's own)."""
+
+
+def diagnose(arguments: list[str]) -> None:
+    """Says what limits a run."""
+    from earth_embed.diagnosis.results import Settings
+    from earth_embed.diagnosis.run import diagnose_run
+
+    options, settings = parse_parts(arguments, "earth-embed diagnose", Diagnose, Settings)
+    diagnosis = diagnose_run(options.run, data_dir=options.data_dir, settings=settings)
+    for name, found in diagnosis.modalities.items():
+        print(
+            f"{name}: loss {found.loss:.3f} on {found.trained_on} training examples, of which "
+            f"{found.encoder_share:.0%} is due to the location encoder (the oracle's: "
+            f"{found.floor:.3f})"
+        )
+    locations = diagnosis.locations
+    half = locations.similarity.half_sill_km
+    print(
+        f"locations: effective rank {locations.effective_rank:.1f}, intrinsic dimension "
+        f"{locations.intrinsic_dimension:.1f}, "
+        + ("no half-sill" if half is None else f"half-sill {half:,.0f} km")
+    )
+    print(f"wrote {options.run / 'diagnosis' / 'report.html'}")

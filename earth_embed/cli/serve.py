@@ -11,7 +11,7 @@ import tyro
 from earth_embed.cli.parsing import parse
 
 if TYPE_CHECKING:
-    from earth_embed.pretrained import LocationEncoder
+    from earth_embed.pretrained.encoder import LocationEncoder
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def embed(arguments: list[str]) -> None:
     print(f"wrote {rows} rows to {options.output}")
 
 
-def draw(arguments: list[str]) -> None:
+def draw_map(arguments: list[str]) -> None:
     """Draws the embeddings of the whole Earth."""
     options: Map = parse(Map, arguments, "earth-embed map")
     from earth_embed.serving.map import embedding_map
@@ -76,7 +76,7 @@ def draw(arguments: list[str]) -> None:
 
 def _encoder(options: Embed | Map) -> LocationEncoder:
     """The run's encoder, smoothed if so asked."""
-    from earth_embed.pretrained import load
+    from earth_embed.pretrained.encoder import load
 
     encoder = load(options.run, options.which)
     return encoder.smoothed(options.smoothing_km) if options.smoothing_km else encoder

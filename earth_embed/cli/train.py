@@ -39,15 +39,15 @@ def train(arguments: list[str]) -> None:
     run_dir = where.run_dir or Path("runs") / experiment.name
     # Imported late: --help and a typing mistake should not wait for Flax, Optax and Orbax.
     from earth_embed.data.open import open_sources
-    from earth_embed.encoders.towers import Towers
-    from earth_embed.processes import is_main, join, noticing_loss
+    from earth_embed.processes import is_main, join, reporting_lost_process
+    from earth_embed.step.towers import Towers
     from earth_embed.training import loop
     from earth_embed.training.run_dir import check_run
 
     Towers(experiment)  # an unknown encoder or a foreign directory is said before any data is read
     check_run(run_dir, experiment)
     join(where.coordinator, where.processes, where.process)
-    with noticing_loss(run_dir):
+    with reporting_lost_process(run_dir):
         loop.train(experiment, run_dir, open_sources(experiment, where.data_dir), where.profile)
     if is_main():
         print(f"trained {run_dir}; next: earth-embed evaluate {run_dir}")

@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from earth_embed.config.checks import Faults
+from earth_embed.errors import Checks
 
 Direction: TypeAlias = Literal["sample_to_location", "symmetric"]
+
+
 DIRECTIONS = ("sample_to_location", "symmetric")
 
 
@@ -24,7 +26,7 @@ class Pair:
 
     def __post_init__(self) -> None:
         """Checks the fields."""
-        faults = Faults("method", self)
+        faults = Checks("method", self)
         faults.one_of("direction", self.direction, DIRECTIONS)
         faults.raise_if_any()
 
@@ -52,7 +54,7 @@ class Melt:
 
     def __post_init__(self) -> None:
         """Checks the fields."""
-        faults = Faults("method", self)
+        faults = Checks("method", self)
         faults.expect(all(q > 0 for q in self.quotas), "quotas", self.quotas, "positive counts")
         fine = all(weight > 0 for weight in self.weights)
         faults.expect(fine, "weights", self.weights, "positive numbers")
@@ -78,7 +80,7 @@ class Salt:
 
     def __post_init__(self) -> None:
         """Checks the fields."""
-        faults = Faults("method", self)
+        faults = Checks("method", self)
         faults.at_least("phase_epochs", self.phase_epochs, 1)
         faults.one_of("order", self.order, ("cyclic", "shuffled"))
         faults.one_of("direction", self.direction, DIRECTIONS)
@@ -87,3 +89,91 @@ class Salt:
 
 
 Method: TypeAlias = Pair | Melt | Salt
+
+
+Weighting: TypeAlias = Literal["soft_targets", "semivariogram"]
+
+
+Exchange: TypeAlias = Literal["gather", "ring"]
+
+
+@dataclass(frozen=True)
+class NtXent:
+    """The normalised temperature-scaled cross-entropy (SimCLR, CLIP, SatCLIP; MELT and SALT)."""
+
+
+@dataclass(frozen=True)
+class Sigmoid:
+    """SigLIP (arXiv 2303.15343): every pair of the batch is a binary decision of its own.
+
+    Its logits are exp(s)·cosine + b. The paper starts from exp(s) = 10, that is
+    LogitScale(temperature=0.1). It is symmetric as it is, so a method's `direction` stays
+    "sample_to_location".
+    """
+
+    bias: float = -10.0
+    """Initial value of the learnable bias b (the paper: −10, as nearly all pairs are negatives)."""
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        Checks("loss", self).raise_if_any()
+
+
+@dataclass(frozen=True)
+class GeodesicNtXent:
+    """NT-Xent that knows how far apart places are: near ones are no negatives, or weak ones.
+
+    An option of this project, not of the paper's. As bandwidth_km → 0 it becomes NT-Xent.
+    """
+
+    bandwidth_km: float = 100.0
+    """Soft targets: standard deviation of the Gaussian in great-circle distance. Semivariogram:
+    range of the exponential model."""
+    weighting: Weighting = "soft_targets"
+    """"soft_targets": the target is spread over near places, by the Gaussian. "semivariogram":
+    negatives weigh γ(d) = 1 − exp(−d/range) in the denominator."""
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        faults = Checks("loss", self)
+        faults.positive("bandwidth_km", self.bandwidth_km)
+        faults.one_of("weighting", self.weighting, ("soft_targets", "semivariogram"))
+        faults.raise_if_any()
+
+
+@dataclass(frozen=True)
+class Regression:
+    """No contrast: the squared error of features that are predicted from the location alone.
+
+    The twin of a contrastive loss on frozen targets, to tell what contrast itself is worth. For
+    modalities whose encoder is "target". The error is the mean over features: of standardised ones
+    it is the share of their variance left unexplained.
+    """
+
+
+Loss: TypeAlias = NtXent | Sigmoid | GeodesicNtXent | Regression
+
+
+@dataclass(frozen=True)
+class Memory:
+    """How a batch larger than memory is computed: exactly, in parts."""
+
+    tile: int = 0
+    """Rows and columns of the similarity matrix that exist at once. 0: chosen automatically, the
+    whole matrix where it is small. At least the batch: always the whole matrix."""
+    exchange: Exchange = "gather"
+    """How devices see each other's embeddings in a tiled loss: each "gather"s them all, or they go
+    round in a "ring", which needs no device to hold them all."""
+    microbatch: int = 0
+    """Samples that the encoders see at once; their activations are computed again for the gradient
+    (GradCache, arXiv 2101.06983). It must divide every modality's part of the batch, and the
+    devices must divide it. 0: the whole batch. With dropout, the masks differ from those of the
+    whole batch."""
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        faults = Checks("memory", self)
+        faults.at_least("tile", self.tile, 0)
+        faults.one_of("exchange", self.exchange, ("gather", "ring"))
+        faults.at_least("microbatch", self.microbatch, 0)
+        faults.raise_if_any()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from earth_embed.config.checks import Faults
+from earth_embed.errors import Checks
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         """Checks the fields."""
-        faults = Faults("optimizer", self)
+        faults = Checks("optimizer", self)
         faults.positive("learning_rate", self.learning_rate)
         faults.at_least("weight_decay", self.weight_decay, 0)
         faults.at_least("warmup_steps", self.warmup_steps, 0)
@@ -51,7 +51,7 @@ class Input:
 
     def __post_init__(self) -> None:
         """Checks the fields."""
-        faults = Faults("input", self)
+        faults = Checks("input", self)
         faults.one_of("loader", self.loader, ("tf.data", "python"))
         faults.at_least("prefetch", self.prefetch, 1)
         faults.at_least("workers", self.workers, 1)
@@ -69,7 +69,7 @@ class MeshConfig:
 
     def __post_init__(self) -> None:
         """Checks the fields."""
-        faults = Faults("mesh", self)
+        faults = Checks("mesh", self)
         faults.at_least("model", self.model, 1)
         faults.at_least("split_from", self.split_from, 1)
         faults.raise_if_any()
@@ -92,7 +92,7 @@ class Checkpoints:
 
     def __post_init__(self) -> None:
         """Checks the fields."""
-        faults = Faults("checkpoints", self)
+        faults = Checks("checkpoints", self)
         for name in ("save_every", "keep", "validate_every", "log_every"):
             faults.at_least(name, getattr(self, name), 1)
         faults.at_least("validation_examples", self.validation_examples, 2)

@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from earth_embed.cells import rows_of_split
 from earth_embed.coordinates import check_lonlat
-from earth_embed.data.holdout import rows_of_split
-from earth_embed.data.pieces import checksum
 from earth_embed.data.sources import Examples, Source, Views
+from earth_embed.datasets.preparation.pieces import checksum
 from earth_embed.errors import DataError, require
 
 FEATURES_FILE, PLACES_FILE, FIELD = "features.json", "places.npy", "features"

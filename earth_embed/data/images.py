@@ -11,6 +11,7 @@ from earth_embed.errors import DataError, require
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 """What an image's file name may end in."""
 
+
 # Palettes and bitmaps are only encodings of colour and grey; modes left out hold other than 8 bits
 # a channel, which a conversion would clip without a word.
 _MODES = {"1": "L", "L": "L", "P": "RGB", "RGB": "RGB", "RGBA": "RGBA"}

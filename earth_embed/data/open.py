@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from earth_embed.config import Experiment, Modality
-from earth_embed.data.features_source import open_features
+from earth_embed.data.features import open_features
 from earth_embed.data.sources import Source, in_memory
 from earth_embed.data.tables import open_table
-from earth_embed.data.tfds_source import open_tfds
+from earth_embed.data.tfds import open_tfds
 from earth_embed.errors import DataError
 
 

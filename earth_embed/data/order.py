@@ -6,14 +6,12 @@ share a batch, their slices concatenate to the same global batch.
 
 from __future__ import annotations
 
-import functools
 from typing import NamedTuple
 
 import numpy as np
 
 from earth_embed.errors import DataError
-
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+from earth_embed.hashing import epoch_permutation, hash_string, mix64
 
 
 class Draw(NamedTuple):
@@ -23,38 +21,6 @@ class Draw(NamedTuple):
     """Batches of this modality drawn before this one."""
     size: int
     """Samples in this one."""
-
-
-def mix64(values: np.ndarray) -> np.ndarray:
-    """Hashes integers to uniform uint64 (the finaliser of SplitMix64, Steele et al. 2014).
-
-    Integer arithmetic alone, so the result is the same for every machine and library version.
-    """
-    z = values.astype(np.uint64) + _GOLDEN
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
-
-
-def hash_string(text: str) -> int:
-    """Hashes a string to a 63-bit integer, the same in every process (unlike `hash`)."""
-    state = np.zeros(1, np.uint64)
-    for byte in text.encode():
-        state = mix64(state ^ np.uint64(byte))
-    return int(state[0] >> np.uint64(1))
-
-
-@functools.lru_cache(maxsize=8)
-def epoch_permutation(count: int, seed: int, epoch: int) -> np.ndarray:
-    """The order of `count` examples in one epoch.
-
-    Examples are sorted by the hash of (seed, epoch, index): a permutation, uniform up to ties
-    among 64-bit hashes, which a stable sort resolves.
-    """
-    key = mix64(mix64(np.array([seed], np.uint64)) ^ np.uint64(epoch))
-    permutation = np.argsort(mix64(np.arange(count, dtype=np.uint64) ^ key), kind="stable")
-    permutation.flags.writeable = False
-    return permutation
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:

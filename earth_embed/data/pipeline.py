@@ -16,15 +16,10 @@ from functools import partial
 import numpy as np
 
 from earth_embed.config import Input
-from earth_embed.data.order import (
-    Draw,
-    batch_indices,
-    hash_string,
-    steps_per_epoch,
-    view_numbers,
-)
+from earth_embed.data.order import Draw, batch_indices, steps_per_epoch, view_numbers
 from earth_embed.data.sources import Examples, Source, Views
 from earth_embed.errors import require
+from earth_embed.hashing import hash_string
 
 Read = Callable[[int], Examples]
 """batch number → examples"""

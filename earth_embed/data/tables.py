@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from earth_embed.data.geotable import is_text, read_geotable
-from earth_embed.data.holdout import rows_of_split
-from earth_embed.data.imagefiles import IMAGE_SUFFIXES, ImageFiles
+from earth_embed.cells import rows_of_split
+from earth_embed.data.images import IMAGE_SUFFIXES, ImageFiles
 from earth_embed.data.sources import SMALL, Examples, Source, encode_text
 from earth_embed.errors import DataError
+from earth_embed.geotable import is_text, read_geotable
 
 if TYPE_CHECKING:
     import pyarrow

@@ -15,10 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from earth_embed.coordinates import check_lonlat
-from earth_embed.data.datasets.catalogue import FROM_FILES
-from earth_embed.data.pieces import faults
-from earth_embed.data.prepared import open_published, published_folder
 from earth_embed.data.sources import SMALL, Examples, Source, encode_text
+from earth_embed.datasets.catalogue import FROM_FILES
+from earth_embed.datasets.preparation.pieces import faults
+from earth_embed.datasets.preparation.prepared import (
+    has_checksums,
+    open_published,
+    prepared_files,
+    published_folder,
+)
 from earth_embed.errors import DataError, require
 from earth_embed.files import one_at_a_time
 
@@ -28,10 +33,8 @@ if TYPE_CHECKING:
 OURS = ("blue_marble", "toponyms", "linke_turbidity", "land_labels")
 """The data sets of this package: made from other packages' files, without a download."""
 
-COORDINATES = ("lon", "lat")
 
-PLAN_FILE = "plan.json"
-"""Lies in the folder of a data set that was made in pieces, whose files have checksums."""
+COORDINATES = ("lon", "lat")
 
 
 def prepare(dataset: str, data_dir: str | os.PathLike[str] | None) -> tfds.core.DatasetBuilder:
@@ -83,17 +86,6 @@ def prepare(dataset: str, data_dir: str | os.PathLike[str] | None) -> tfds.core.
             "only damaged files anew)"
         )
     return builder
-
-
-def has_checksums(builder: tfds.core.DatasetBuilder) -> bool:
-    """Whether a data set was made in pieces: see `preparation`."""
-    return (Path(builder.data_path) / PLAN_FILE).is_file()
-
-
-def prepared_files(builder: tfds.core.DatasetBuilder) -> list[Path]:
-    """The files that hold the examples of a prepared data set."""
-    splits = builder.info.splits.values()
-    return [Path(path) for split in splits for path in split.filepaths]
 
 
 def open_tfds(
@@ -152,6 +144,7 @@ def read_columns(
 # Examples decoded at a time: a batch of chips exists once, not three times, and the memory of one
 # group serves the next. To touch memory for the first time takes longer than to decode into it.
 _GROUP_BYTES = 12 << 20
+
 
 Decoder = Callable[[Sequence[Any]], np.ndarray]
 """B stored values → (B, ...)."""
@@ -277,7 +270,7 @@ def import_tfds() -> Any:
     try:
         import tensorflow_datasets as tfds
 
-        from earth_embed.data.datasets import (  # noqa: F401
+        from earth_embed.datasets import (  # noqa: F401
             blue_marble,
             land_labels,
             linke_turbidity,

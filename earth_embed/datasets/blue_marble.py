@@ -9,12 +9,12 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from earth_embed.coordinates import EARTH_RADIUS_KM, unit_vector
-from earth_embed.data.datasets.builder import SEED, Columns, PlacesBuilder
-from earth_embed.data.datasets.places import draw_on_land
-from earth_embed.data.datasets.rasters import bilinear
+from earth_embed.datasets.builder import SEED, Columns, PlacesBuilder
+from earth_embed.datasets.packaged import bilinear, draw_on_land
 
 PIXELS = 32
 """Side of a patch in pixels."""
+
 
 PIXEL_KM = 7.5
 """Side of a pixel on the ground, near that of the source at the equator (7.4 km)."""

@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from earth_embed.data.datasets.places import is_validation
+from earth_embed.cells import is_held_out
 
 SEED = 0
 """Seed of every draw; another one would be another version of the data sets."""
+
 
 Columns = dict[str, Any]
 """One sequence of N values for each feature, "lon" and "lat" (degrees) among them."""
@@ -44,7 +45,7 @@ class PlacesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
 
     def splits_of(self, lonlat: np.ndarray) -> dict[str, np.ndarray]:
         """For each split, which of the (N, 2) places belong to it."""
-        held_out = is_validation(lonlat)
+        held_out = is_held_out(lonlat)
         return {"train": ~held_out, "validation": held_out}
 
     def _info(self) -> tfds.core.DatasetInfo:

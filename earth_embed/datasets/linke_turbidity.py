@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.resources
 from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from earth_embed.data.datasets.builder import SEED, Columns, PlacesBuilder
-from earth_embed.data.datasets.places import draw_on_land
-from earth_embed.data.datasets.rasters import nearest
+from earth_embed.datasets.builder import SEED, Columns, PlacesBuilder
+from earth_embed.datasets.packaged import draw_on_land, nearest, read_pvlib
 
 
 class LinkeTurbidity(PlacesBuilder):
@@ -55,20 +53,3 @@ def turbidity_at(lonlat: np.ndarray) -> np.ndarray:
     """
     # The file holds 20 times the turbidity.
     return nearest(read_pvlib("LinkeTurbidities.h5", "LinkeTurbidity"), lonlat) / np.float32(20)
-
-
-def read_pvlib(file: str, name: str) -> np.ndarray:
-    """Reads one of the 5′ rasters that pvlib carries.
-
-    Args:
-        file: Its file in pvlib's data folder.
-        name: Its name in the file.
-
-    Returns:
-        (2160, 4320, ...) uint8.
-    """
-    import h5py
-
-    source = importlib.resources.files("pvlib") / "data" / file
-    with importlib.resources.as_file(source) as path, h5py.File(path, "r") as h5:
-        return h5[name][:]

@@ -15,13 +15,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from earth_embed.data.geotable import file_names, read_geotable
-from earth_embed.data.pieces import Skipped, checksum
-from earth_embed.data.published import Index, MakeFiles, PublishedFiles
+from earth_embed.datasets.preparation.index import Index, MakeFiles, PublishedFiles
+from earth_embed.datasets.preparation.pieces import Skipped, checksum
 from earth_embed.errors import ConfigError, DataError, require
+from earth_embed.geotable import file_names, read_geotable
 
 TINY_BYTES, TINY_PIXELS = 500, 32
 """Smaller files, and pictures with a shorter side, show no place."""
+
 
 QUALITY = 90
 """Of the stored JPEG: what is published is JPEG already, and coarser steps would show twice."""

@@ -13,12 +13,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from earth_embed.data.geotable import file_names, read_geotable
-from earth_embed.data.pieces import Skipped, checksum
-from earth_embed.data.published import Index, MakeFiles, PublishedFiles
+from earth_embed.datasets.preparation.index import Index, MakeFiles, PublishedFiles
+from earth_embed.datasets.preparation.pieces import Skipped, checksum
 from earth_embed.errors import DataError, require
+from earth_embed.geotable import file_names, read_geotable
 
 PIXELS, BANDS = 256, 12
+
 
 TINY_BYTES = 10_000
 """Smaller files hold no picture; SatCLIP's own loader leaves out the same ones."""

@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from earth_embed.data.datasets.builder import SEED, Columns, PlacesBuilder
-from earth_embed.data.datasets.geonames import load_towns
-from earth_embed.data.datasets.places import has_role
-from earth_embed.data.order import mix64
+from earth_embed.cells import has_role
+from earth_embed.datasets.builder import SEED, Columns, PlacesBuilder
+from earth_embed.datasets.packaged import load_towns
+from earth_embed.hashing import mix64
 
 
 class Toponyms(PlacesBuilder):

@@ -26,15 +26,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from earth_embed.data.datasets.geo_tags import Places, read_places
-from earth_embed.data.pieces import Piece, Skipped, checksum, read_record
-from earth_embed.data.published import Index, MakeFiles, PublishedFiles
+from earth_embed.datasets.geo_tags import Places, read_places
+from earth_embed.datasets.preparation.index import Index, MakeFiles, PublishedFiles
+from earth_embed.datasets.preparation.pieces import Piece, Skipped, checksum, read_record
 from earth_embed.errors import DataError
 
 _GEO_TAGS = re.compile(r"(?P<language>\w+)wiki-\d+-geo_tags\.sql\.gz")
+
+
 _CONTENT = re.compile(
     r"(?P<language>\w+)wiki(_content-\d+-\d+\.json\.bz2|-\d+-cirrussearch-content\.json\.gz)"
 )
+
 
 TEXT_CHARACTERS = 1000
 """Of the beginning of an article without an opening section of its own."""

@@ -30,7 +30,7 @@ def write_report(path: Path, diagnosis: Diagnosis) -> None:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     template = environment.from_string(source.read_text(encoding="utf-8"))
     buffer = io.BytesIO()
-    draw(diagnosis).savefig(buffer, format="png", dpi=110, bbox_inches="tight")
+    plot(diagnosis).savefig(buffer, format="png", dpi=110, bbox_inches="tight")
     figure = base64.b64encode(buffer.getvalue()).decode("ascii")
     write_text(
         path, template.render(d=diagnosis, figure=figure, style=style.read_text(encoding="utf-8"))
@@ -63,7 +63,7 @@ def read_section(run_dir: Path, which: str) -> str | None:
     return section and section[0]
 
 
-def draw(diagnosis: Diagnosis) -> Figure:
+def plot(diagnosis: Diagnosis) -> Figure:
     """What the loss is made of, similarity against distance, and the gradients' cosines."""
     figure = Figure(figsize=(13, 3.8), layout="constrained")
     loss, similarity, gradients = figure.subplots(1, 3)

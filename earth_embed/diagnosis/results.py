@@ -8,11 +8,41 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from earth_embed.diagnosis.conflict import Conflict
-from earth_embed.diagnosis.settings import Settings
-from earth_embed.diagnosis.spatial import Curve
+from earth_embed.diagnosis.geometry import Curve
+from earth_embed.diagnosis.limits import Conflict
+from earth_embed.errors import Checks
 from earth_embed.files import write_text
-from earth_embed.versions import package_versions
+from earth_embed.training.run_dir import package_versions
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much is looked at. The defaults end in about a minute on two CPU cores."""
+
+    examples: int = 1024
+    """Examples of each modality, held out and of the training set; fewer where there are fewer."""
+    ks: tuple[int, ...] = (1, 10, 100)
+    """The k of retrieval@k."""
+    oracle_steps: int = 300
+    """Steps in which the oracle's free embeddings are trained."""
+    oracle_rate: float = 0.01
+    """Learning rate of the oracle (Adam), decayed to 0 by a cosine."""
+    batches: int = 8
+    """Training batches over which the gradients' cosines are averaged."""
+    seed: int = 0
+    """Which examples are drawn."""
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        faults = Checks("diagnosis", self)
+        faults.at_least("examples", self.examples, 16)
+        good = bool(self.ks) and all(k >= 1 for k in self.ks) and sorted(set(self.ks)) == [*self.ks]
+        faults.expect(good, "ks", self.ks, "rising whole numbers ≥ 1")
+        faults.at_least("oracle_steps", self.oracle_steps, 1)
+        faults.positive("oracle_rate", self.oracle_rate)
+        faults.at_least("batches", self.batches, 1)
+        faults.at_least("seed", self.seed, 0)
+        faults.raise_if_any()
 
 
 @dataclass(frozen=True)

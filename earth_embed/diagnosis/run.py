@@ -5,28 +5,30 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from earth_embed.data.open import open_sources
-from earth_embed.data.sources import Source
-from earth_embed.diagnosis.conflict import conflict
-from earth_embed.diagnosis.examples import Encoded, Encoder, draw
+from earth_embed.data.sources import Examples, Source
 from earth_embed.diagnosis.geometry import (
     alignment,
     effective_rank,
     intrinsic_dimension,
+    nearest_place,
+    retrieval,
+    similarity_by_distance,
     uniformity,
 )
-from earth_embed.diagnosis.oracle import oracle
+from earth_embed.diagnosis.limits import conflict, oracle
 from earth_embed.diagnosis.report import write_report
-from earth_embed.diagnosis.results import Between, Diagnosis, Locations, OfModality
-from earth_embed.diagnosis.retrieval import nearest_place, retrieval
-from earth_embed.diagnosis.settings import Settings
-from earth_embed.diagnosis.spatial import similarity_by_distance
+from earth_embed.diagnosis.results import Between, Diagnosis, Locations, OfModality, Settings
 from earth_embed.errors import RunError
-from earth_embed.pretrained import load_towers
+from earth_embed.hashing import epoch_permutation
+from earth_embed.pretrained.encoder import load_towers
 from earth_embed.step.state import Batch
+from earth_embed.step.towers import Params, Towers
 from earth_embed.training.run_dir import read_experiment
 
 
@@ -61,7 +63,7 @@ def diagnose_run(
         raise RunError(f"cannot write {folder}: {error.strerror}") from error
 
     held_out = {
-        name: encoder(name, draw(splits.validation, settings.examples, settings.seed))
+        name: encoder(name, draw_examples(splits.validation, settings.examples, settings.seed))
         for name, splits in sources.items()
     }
     # Modalities with a space of their own have no samples in each other's.
@@ -91,7 +93,7 @@ def _of_modality(
 ) -> OfModality:
     samples, candidates = held_out.samples, held_out.candidates
     own = np.arange(len(samples))
-    seen = encoder(name, draw(training, settings.examples, settings.seed))
+    seen = encoder(name, draw_examples(training, settings.examples, settings.seed))
     steps, rate = settings.oracle_steps, settings.oracle_rate
     floor = oracle(seen.samples, seen.candidates, encoder.scale(name), steps, rate)
     return OfModality(
@@ -141,6 +143,49 @@ def _batches(training: Mapping[str, Source], settings: Settings) -> list[Batch]:
         batch = {}
         for name, source in training.items():
             size = min(settings.examples, len(source) // settings.batches)
-            batch[name] = draw(source, max(size, 2), settings.seed, number * size)
+            batch[name] = draw_examples(source, max(size, 2), settings.seed, number * size)
         batches.append(batch)
     return batches
+
+
+class Encoded(NamedTuple):
+    """Both sides of one modality's examples."""
+
+    samples: np.ndarray
+    """(N, n) float32."""
+    candidates: np.ndarray
+    """(N, n) float32: what samples are compared with, as `Towers.meet` has it."""
+    locations: np.ndarray
+    """(N, D) float32: the location embeddings."""
+    lonlat: np.ndarray
+    """(N, 2) float32, degrees."""
+
+
+def draw_examples(source: Source, count: int, seed: int, start: int = 0) -> Examples:
+    """Up to `count` examples, in a seeded order from `start` on; fewer where the source ends."""
+    rows = epoch_permutation(len(source), seed, 0)[start : start + count]
+    return source.gather(np.sort(rows))
+
+
+class Encoder:
+    """Encodes examples with a run's towers, compiled once for each modality and size."""
+
+    def __init__(self, towers: Towers, params: Params) -> None:
+        """Takes the towers and their parameters."""
+        self.towers, self.params = towers, params
+
+        def both(params: Params, name: str, examples: Batch) -> tuple[jax.Array, ...]:
+            samples = towers.encode_sample(params, name, examples["sample"])
+            locations = towers.encode_location(params, examples["lonlat"])
+            return samples, towers.meet(params, name, samples, locations), locations
+
+        self._both = jax.jit(both, static_argnums=1)
+
+    def __call__(self, name: str, examples: Examples) -> Encoded:
+        """Encodes one modality's examples."""
+        samples, candidates, locations = jax.device_get(self._both(self.params, name, examples))
+        return Encoded(samples, candidates, locations, examples["lonlat"])
+
+    def scale(self, name: str) -> float:
+        """The modality's logit scale 1/τ."""
+        return float(self.towers.logit_scale(self.params, name))

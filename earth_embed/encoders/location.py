@@ -3,16 +3,93 @@
 from __future__ import annotations
 
 import math
-from typing import Any, TypeAlias
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from earth_embed.config import Combined, Location, LocationConfig
-from earth_embed.encoders.networks import build_network
-from earth_embed.encoders.positional import build_encoding
-from earth_embed.keys import named_key
+from earth_embed.encoders.networks import Network
+from earth_embed.encoders.networks.siren import Siren
+from earth_embed.encoders.networks.token_transformer import TokenTransformer
+from earth_embed.encoders.positional import Concatenation, Encoding, MultiScale
+from earth_embed.encoders.positional.harmonics import SphericalHarmonics
+from earth_embed.errors import Checks
+from earth_embed.hashing import named_key
+
+
+@dataclass(frozen=True)
+class LocationConfig:
+    """A location encoder: (lon, lat) in degrees → encoding → network → embedding."""
+
+    encoding: Encoding = field(default_factory=SphericalHarmonics)
+    """The positional encoding."""
+    network: Network = field(default_factory=Siren)
+    """The network on top of it."""
+    features: int = 256
+    """Dimension D of the embedding."""
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        faults = Checks("location", self)
+        faults.at_least("features", self.features, 1)
+        if isinstance(self.network, TokenTransformer):
+            allowed = "an encoding in scales, which are its tokens, with TokenTransformer"
+            in_scales = isinstance(self.encoding, MultiScale)
+            faults.expect(in_scales, "encoding", self.encoding, allowed)
+        faults.raise_if_any()
+
+
+@dataclass(frozen=True)
+class Combined:
+    """Several whole location encoders, their embeddings summed or side by side."""
+
+    parts: tuple[Location, ...]
+    """The location encoders."""
+    how: Literal["sum", "concatenation"] = "sum"
+    """Whether the embeddings are added (as in GeoCLIP) or stand side by side."""
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        faults = Checks("location", self)
+        faults.one_of("how", self.how, ("sum", "concatenation"))
+        faults.expect(bool(self.parts), "parts", self.parts, "at least one location encoder")
+        if self.how == "sum":
+            found = [part.features for part in self.parts]
+            faults.expect(len(set(found)) <= 1, "parts.features", found, "one dimension in a sum")
+        faults.raise_if_any()
+
+    @property
+    def features(self) -> int:
+        """Dimension D of the embedding."""
+        widths = [part.features for part in self.parts]
+        return sum(widths) if self.how == "concatenation" else widths[0]
+
+
+Location: TypeAlias = LocationConfig | Combined
+
+
+def describe(settings: Location | Encoding) -> str:
+    """An encoder in a few words, such as "SphericalHarmonics → Siren"."""
+    if isinstance(settings, LocationConfig):
+        return f"{describe(settings.encoding)} → {type(settings.network).__name__}"
+    if isinstance(settings, Concatenation | Combined):
+        sign = " + " if isinstance(settings, Combined) and settings.how == "sum" else ", "
+        return f"({sign.join(map(describe, settings.parts))})"
+    return type(settings).__name__
+
+
+def harmonics_in(settings: Location | Encoding) -> Iterator[SphericalHarmonics]:
+    """The spherical harmonics that an encoder is made of, if any."""
+    if isinstance(settings, SphericalHarmonics):
+        yield settings
+    elif isinstance(settings, LocationConfig):
+        yield from harmonics_in(settings.encoding)
+    elif isinstance(settings, Concatenation | Combined):
+        for part in settings.parts:
+            yield from harmonics_in(part)
 
 
 class SingleEncoder(nn.Module):
@@ -31,14 +108,11 @@ class SingleEncoder(nn.Module):
     @nn.compact
     def __call__(self, lonlat: jax.Array, train: bool = False) -> jax.Array:
         """Maps (N, 2) float32 degrees to (N, features) float32."""
-        encoded = build_encoding(self.config.encoding, self.smoothing_km)(lonlat)
-        return build_network(self.config, self.dtype)(encoded, train).astype(jnp.float32)
-
-    @property
-    def flops(self) -> int:
-        """FLOPs for one place."""
-        encoding = build_encoding(self.config.encoding)
-        return encoding.flops + build_network(self.config, self.dtype).flops(encoding.width)
+        encoding, network = self.config.encoding, self.config.network
+        encoded = encoding.module(smoothing_km=self.smoothing_km, name="encoding")(lonlat)
+        scales = encoding.scales if isinstance(encoding, MultiScale) else 1
+        embed = network.module(self.config.features, self.dtype, scales)
+        return embed(encoded, train).astype(jnp.float32)
 
 
 class CombinedEncoder(nn.Module):
@@ -64,13 +138,6 @@ class CombinedEncoder(nn.Module):
         if self.config.how == "concatenation":
             return jnp.concatenate(embeddings, axis=-1)
         return sum(embeddings[1:], start=embeddings[0])
-
-    @property
-    def flops(self) -> int:
-        """FLOPs for one place."""
-        parts = sum(build_location(part).flops for part in self.config.parts)
-        sums = len(self.config.parts) - 1 if self.config.how == "sum" else 0
-        return parts + sums * self.config.features
 
 
 LocationModule: TypeAlias = SingleEncoder | CombinedEncoder

@@ -8,21 +8,14 @@ details were not.
 
 from __future__ import annotations
 
-from earth_embed.config.location import Combined, LocationConfig
-from earth_embed.config.location.encodings import (
-    Cartesian,
-    EqualEarth,
-    EqualEarthFourier,
-    SphereFourier,
-    SphericalHarmonics,
-)
-from earth_embed.config.location.networks import (
-    Mlp,
-    ResidualMlp,
-    ResidualSiren,
-    Siren,
-    TokenTransformer,
-)
+from earth_embed.encoders.location import Combined, LocationConfig
+from earth_embed.encoders.networks.dense import Mlp, ResidualMlp
+from earth_embed.encoders.networks.siren import ResidualSiren, Siren
+from earth_embed.encoders.networks.token_transformer import TokenTransformer
+from earth_embed.encoders.positional.equal_earth import EqualEarth, EqualEarthFourier
+from earth_embed.encoders.positional.harmonics import SphericalHarmonics
+from earth_embed.encoders.positional.plain import Cartesian
+from earth_embed.encoders.positional.sphere_fourier import SphereFourier
 
 
 def satclip(degree: int = 10) -> LocationConfig:

@@ -8,12 +8,18 @@ import numpy as np
 
 # π = A + B + C, A and B short, so that k·A and k·B are exact for |k| < 2¹² (Cody and Waite 1980).
 _PI = (np.float32(3.140625), np.float32(9.67502593994140625e-4), np.float32(1.509957990978376e-7))
+
+
 # Minimax of (sin r − r)/r³ on |r| ≤ π/2, as a polynomial in r².
 _SINE = (2.6083159809786594e-06, -0.00019810690719168633, 0.00833307858556509, -0.16666659712791443)
 
+
 # The same on |r| ≤ π/4, and of (cos r − 1 + r²/2)/r⁴ (Cephes, Moshier 1989).
 _SINE_EIGHTH = (-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1)
+
+
 _COSINE_EIGHTH = (2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2)
+
 
 SINE_FLOPS = 28
 """Floating-point operations of one sine or cosine."""
@@ -39,6 +45,8 @@ def cosine(x: jax.Array) -> jax.Array:
 
 
 sine.defjvps(lambda tangent, _, x: cosine(x) * tangent)
+
+
 cosine.defjvps(lambda tangent, _, x: -sine(x) * tangent)
 
 
@@ -76,3 +84,37 @@ def _polynomial(coefficients: tuple[float, ...], x: jax.Array) -> jax.Array:
     for coefficient in coefficients[1:]:
         value = value * x + np.float32(coefficient)
     return value
+
+
+def multiples(degrees: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
+    """cos(kα) and sin(kα) for k = 0 … count − 1, within 1e-7 in float32.
+
+    kα in radians would be wrong by k times the rounding error of α: 2e-4 rad at k = 1023. In
+    degrees the product has a part that float32 holds exactly, from which quarter turns are taken
+    without any error,
+
+        α = h + r,   h a multiple of 1/64 (14 bits),   |r| ≤ 1/128:   k·h is exact for k ≤ 1024
+
+    and a remainder of at most 8°.
+
+    Args:
+        degrees: (N,), between −256 and 256.
+        count: Number of multiples, at most 1025.
+
+    Returns:
+        Two arrays (N, count).
+    """
+    k = np.arange(count, dtype=degrees.dtype)[None, :]
+    coarse = jnp.round(degrees * 64) / 64
+    exact = k * coarse[:, None]
+    first = jnp.round(exact / 90)
+    rest = (exact - 90 * first) + k * (degrees - coarse)[:, None]
+    second = jnp.round(rest / 90)
+    angle = (rest - 90 * second) * np.asarray(np.pi / 180, degrees.dtype)  # |angle| ≤ π/4
+    cosine, sine = eighth_turn(angle)
+    quarters = first + second
+    quarters = quarters - 4 * jnp.floor(quarters / 4)  # 0 … 3; `%` is a slow library call on CPU
+    swapped = (quarters == 1) | (quarters == 3)
+    cosine, sine = jnp.where(swapped, sine, cosine), jnp.where(swapped, cosine, sine)
+    cosine = jnp.where((quarters == 1) | (quarters == 2), -cosine, cosine)
+    return cosine, jnp.where(quarters >= 2, -sine, sine)

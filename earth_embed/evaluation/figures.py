@@ -11,10 +11,9 @@ from matplotlib.colors import hsv_to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from earth_embed.data.labels import Target
-from earth_embed.evaluation.results import INTERPOLATION, Results, Row
+from earth_embed.evaluation.results import INTERPOLATION, Results, Row, column_names
 from earth_embed.evaluation.scores import mean_interval
-from earth_embed.evaluation.tables import column_names
+from earth_embed.tasks.labels import Target
 
 _SEA, _LAND, _RIGHT, _WRONG = "#e8eef3", "#c9c9c4", "#b9c4b4", "#c0392b"
 

@@ -16,15 +16,24 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from earth_embed.data.labels import Target
-from earth_embed.evaluation.ridge import standardise
+from earth_embed.evaluation.probes import standardise
 from earth_embed.evaluation.splits import Split
+from earth_embed.tasks.labels import Target
 
 HIDDEN = (64, 64)
+
+
 BATCH = 128
+
+
 ROUNDS, STEPS_PER_ROUND = 16, 25
+
+
 LEARNING_RATE, WEIGHT_DECAY = 3e-3, 0.3  # chosen on held-out blocks of the validation labels
+
+
 HELD_OUT = 1024
+
 
 Layers: TypeAlias = list[dict[str, jax.Array]]
 

@@ -10,19 +10,25 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from earth_embed.coordinates import block_of
-from earth_embed.data.labels import Labels, Target
-from earth_embed.data.order import hash_string
 from earth_embed.errors import ConfigError, DataError
-from earth_embed.evaluation.holdouts import draw_splits, groups_of
-from earth_embed.evaluation.interpolation import interpolator
 from earth_embed.evaluation.mlp import mlp_probe
+from earth_embed.evaluation.probes import interpolator, ridge_probe
 from earth_embed.evaluation.results import INTERPOLATION, Places, Record, Results, Row
-from earth_embed.evaluation.ridge import ridge_probe
 from earth_embed.evaluation.scores import score
 from earth_embed.evaluation.settings import Settings
-from earth_embed.evaluation.splits import Split, deal, inner_split, limit_labels
+from earth_embed.evaluation.splits import (
+    Split,
+    deal,
+    draw_splits,
+    groups_of,
+    inner_split,
+    limit_labels,
+)
+from earth_embed.hashing import hash_string
+from earth_embed.tasks.labels import Labels, Target
 
 _FEWEST_PLACES = 50
+
 
 # One BLAS thread: sums then have one order whatever the number of cores, and BLAS does not fight
 # XLA for them (three times the CPU time where it did).

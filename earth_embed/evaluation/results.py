@@ -16,9 +16,12 @@ from earth_embed.errors import DataError
 from earth_embed.evaluation.scores import HEADLINE, Interval, Kind, mean_interval, paired_difference
 from earth_embed.evaluation.settings import Settings
 from earth_embed.files import write_text
-from earth_embed.versions import package_versions
+from earth_embed.training.run_dir import package_versions
 
 INTERPOLATION = "label interpolation"
+
+
+METRIC_NAMES = {"r2": "R²", "accuracy": "accuracy", "macro_f1": "macro-F1"}
 MEAN = "mean"
 """Stands for the mean over tasks where a task is expected."""
 
@@ -256,3 +259,11 @@ def load_results(path: Path) -> Results:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is no results file of an evaluation: {error}") from error
+
+
+def column_names(results: Results) -> dict[str, str]:
+    """Task → its heading with the score shown, and MEAN."""
+    names = {
+        task: f"{task}, {METRIC_NAMES[HEADLINE[kind]]}" for task, kind in results.kinds.items()
+    }
+    return {**names, MEAN: "mean"}

@@ -7,18 +7,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import jax.numpy as jnp
 import numpy as np
 
-from earth_embed.data.labels import Labels, Target, load_labels, refuse_leaks
-from earth_embed.data.tasks import Task, at_the_same_places, read_task
+from earth_embed.coordinates import unit_vector
+from earth_embed.encoders.harmonics.basis import spherical_harmonics
+from earth_embed.encoders.location import harmonics_in
 from earth_embed.errors import ConfigError, RunError
-from earth_embed.evaluation.baselines import baselines
 from earth_embed.evaluation.protocol import evaluate, out_of_block, select_targets
-from earth_embed.evaluation.report import write_report
+from earth_embed.evaluation.report import print_summary, write_report
 from earth_embed.evaluation.results import MEAN, Results, join
 from earth_embed.evaluation.settings import Settings
-from earth_embed.evaluation.tables import print_summary
-from earth_embed.pretrained import load
+from earth_embed.pretrained.encoder import load, untrained
+from earth_embed.tasks.labels import Labels, Target, load_labels, refuse_leaks
+from earth_embed.tasks.user_tasks import Task, at_the_same_places, read_task
 
 
 def evaluate_run(
@@ -127,3 +129,30 @@ def _make_folder(run_dir: Path, scored: dict[str, str], own_tasks: Sequence[Task
         return folder
     except OSError as error:
         raise RunError(f"cannot write {folder}: {error.strerror}") from error
+
+
+USUAL_DEGREE, MOST_DEGREES = 15, 40
+"""L beside an encoder without harmonics, and the most: L² features must fit a ridge regression."""
+
+
+def baselines(run: str | Path, lonlat: np.ndarray) -> dict[str, np.ndarray]:
+    """Features that need no training.
+
+    Args:
+        run: Directory of the run.
+        lonlat: (N, 2), degrees.
+
+    Returns:
+        Name → (N, D) float32: the unit vector, the L² raw spherical harmonics of the run's own L
+        (at most 40, and 15 where the run's encoder has no harmonics), and the run's location
+        encoder as it was before training.
+    """
+    start = untrained(run)
+    own = [harmonics.degree for harmonics in harmonics_in(start.experiment.location)]
+    degree = min(max(own, default=USUAL_DEGREE), MOST_DEGREES)
+    harmonics = spherical_harmonics(jnp.asarray(lonlat, jnp.float32), degree)
+    return {
+        "unit vector": unit_vector(lonlat).astype(np.float32),
+        f"harmonics L={degree}": np.asarray(harmonics),
+        "untrained encoder": np.asarray(start(lonlat)),
+    }

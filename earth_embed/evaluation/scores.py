@@ -12,6 +12,7 @@ from sklearn.metrics import accuracy_score, f1_score, r2_score
 
 Kind = Literal["regression", "classification"]
 
+
 HEADLINE: dict[Kind, str] = {"regression": "r2", "classification": "accuracy"}
 """The score shown in tables, and averaged over tasks."""
 

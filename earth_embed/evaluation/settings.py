@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from earth_embed.config.checks import Faults
+from earth_embed.errors import Checks
 
 PROBES = ("ridge", "mlp")
+
+
 RANDOM, CONTINENTS = "random", "continents"
 
 
@@ -53,7 +55,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Checks the fields."""
-        faults = Faults("evaluation", self)
+        faults = Checks("evaluation", self)
         distinct = len(set(self.tasks)) == len(self.tasks)
         faults.expect(distinct, "tasks", self.tasks, "distinct tasks")
         faults.at_least("seeds", self.seeds, 1)

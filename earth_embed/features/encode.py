@@ -11,14 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from earth_embed.config.views import ViewSettings
-from earth_embed.encoders.augmentation import augment
-from earth_embed.encoders.frozen import FrozenEncoder
-from earth_embed.encoders.frozen.published import Params
-from earth_embed.encoders.frozen.tokens import Tokeniser
-from earth_embed.encoders.jitter import jitter
 from earth_embed.errors import DataError
-from earth_embed.keys import named_key
+from earth_embed.features.frozen import FrozenEncoder, Params
+from earth_embed.features.inputs import Tokeniser
+from earth_embed.features.views import ViewSettings, augment, jitter
+from earth_embed.hashing import named_key
 
 Encode: TypeAlias = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Stored samples (B, ...) and their rows (B,) → features of their views (B, K, D) float32."""

@@ -15,11 +15,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from earth_embed.encoders.frozen.inputs import ImageInput, TextInput
-from earth_embed.encoders.frozen.resnet import ResNet
-from earth_embed.encoders.frozen.text import ClipText, SentenceEncoder
-from earth_embed.encoders.frozen.transformer import Blocks
-from earth_embed.encoders.frozen.vision import ClipImage, VisionTransformer
+from earth_embed.features.inputs import ImageInput, TextInput
+from earth_embed.features.text import ClipText, SentenceEncoder
+from earth_embed.features.transformer import Blocks
+from earth_embed.features.vision import ClipImage, ResNet, VisionTransformer
 
 Params: TypeAlias = Any
 """An encoder's parameters, statistics of batch norms among them."""
@@ -62,8 +61,14 @@ class FrozenEncoder:
 
 
 _SENTINEL2 = ImageInput(224, 256, (0.0,) * 13, (10_000.0,) * 13)
+
+
 _IMAGENET = ImageInput(224, 256, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+
+
 _HALF = ImageInput(224, 248, (127.5,) * 3, (127.5,) * 3, "cubic")
+
+
 _CLIP = ImageInput(
     224,
     224,
@@ -72,16 +77,27 @@ _CLIP = ImageInput(
     "cubic",
 )
 
+
 _RESNET18 = ResNet((2, 2, 2, 2), bottleneck=False)
+
+
 _RESNET50 = ResNet((3, 4, 6, 3), bottleneck=True)
+
+
 _VIT_S16 = VisionTransformer(Blocks(384, 12, 6), patch=16)
+
 
 _HE, _DOSOVITSKIY = (
     "He et al. 2015 (arXiv 1512.03385)",
     "Dosovitskiy et al. 2020 (arXiv 2010.11929)",
 )
+
+
 _SSL4EO = "SSL4EO-S12, MoCo (arXiv 2211.07044)"
+
+
 _RADFORD = "Radford et al. 2021 (arXiv 2103.00020)"
+
 
 PUBLISHED: dict[str, FrozenEncoder] = {
     "resnet18_sentinel2": FrozenEncoder(_RESNET18, _SENTINEL2, 512, f"{_HE}; {_SSL4EO}"),

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from earth_embed.data.features_source import (
+from earth_embed.data.features import (
     FEATURES_FILE,
     PLACES_FILE,
     Records,
@@ -22,7 +22,7 @@ from earth_embed.data.features_source import (
     read_features_file,
     shard_file,
 )
-from earth_embed.data.pieces import (
+from earth_embed.datasets.preparation.pieces import (
     Piece,
     checksum,
     fault,

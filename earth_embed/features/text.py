@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from earth_embed.encoders.frozen.transformer import Blocks, Stack, layer_norm
+from earth_embed.features.transformer import Blocks, Stack, layer_norm
 
 PADDING = 0
 """The token that fills a text up. No text has it: it is [PAD] to BERT, and CLIP's is "!" of which

@@ -1,20 +1,79 @@
-"""Augmentations of images: pure functions of (key, image), for any number of bands.
-
-An image is (H, W, C) float32, in any units, and keeps its shape. `jax.vmap` maps a function over a
-batch, with a key for each image.
-"""
+"""How many views of each sample a feature cache holds, and how they differ."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from earth_embed.config.views import SMALLEST_BLUR, ViewSettings
+from earth_embed.coordinates import EARTH_RADIUS_KM, unit_vector
+from earth_embed.errors import Checks
+
+SMALLEST_BLUR = 0.1
+"""Smallest σ of a blur, pixels (SimCLR's)."""
+
+
+HALF_CIRCUMFERENCE_M = 20_015_114.0
+"""From a point to its antipode, metres."""
+
+
+@dataclass(frozen=True)
+class ViewSettings:
+    """The first view is the sample and its place as they are; the others are drawn."""
+
+    views: int = 1
+    """Views K of each sample: the plain one and K − 1 augmented ones."""
+    jitter_m: float = 0.0
+    """Radius in metres of the disc in which an augmented view's place is drawn uniformly."""
+    crop: float = 0.2
+    """Smallest part of an image's area that a random resized crop keeps; 1 keeps all."""
+    flips: bool = True
+    """Mirror images, left to right and top to bottom, each with probability ½."""
+    blur: float = 2.0
+    """Largest σ in pixels of the Gaussian blur of every second image; 0 blurs none."""
+    seed: int = 0
+    """What all of it is drawn from, with the row and the view."""
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        faults = Checks("the views", self)
+        faults.at_least("views", self.views, 1)
+        faults.at_least("seed", self.seed, 0)
+        faults.expect(
+            0 <= self.jitter_m <= HALF_CIRCUMFERENCE_M,
+            "jitter_m",
+            self.jitter_m,
+            f"0 … {HALF_CIRCUMFERENCE_M:.0f} metres",
+        )
+        faults.expect(
+            self.views > 1 or not self.jitter_m,
+            "views",
+            self.views,
+            f"at least 2, since jitter_m = {self.jitter_m} moves the augmented views alone",
+        )
+        faults.expect(0 < self.crop <= 1, "crop", self.crop, "a part of the area in (0, 1]")
+        faults.expect(
+            self.blur == 0 or SMALLEST_BLUR <= self.blur < math.inf,
+            "blur",
+            self.blur,
+            f"0, or σ ≥ {SMALLEST_BLUR} pixels",
+        )
+        faults.expect(
+            self.views == 1 or self.jitter_m > 0 or self.crop < 1 or self.flips or self.blur > 0,
+            "views",
+            self.views,
+            "1, as all views would be the same",
+        )
+        faults.raise_if_any()
+
 
 _RATIO = 4 / 3
 """Most elongated crop, as long against its height as the image is, times this or its inverse."""
+
+
 _BLURRED = 0.5
 """Probability that an image is blurred."""
 
@@ -138,3 +197,35 @@ def gaussian_blur(image: jax.Array, sigma: jax.Array, radius: int) -> jax.Array:
             start=jnp.zeros_like(image),
         )
     return image
+
+
+def jitter(keys: jax.Array, lonlat: np.ndarray, metres: float) -> np.ndarray:
+    """Moves each place to one drawn uniformly from the disc (spherical cap) around it.
+
+    A place p with unit vectors n to the north and e to the east is rotated by δ towards bearing β:
+
+        p' = cos δ · p + sin δ · (cos β · n + sin β · e),   β ~ U(0, 2π)
+        area within δ ∝ sin²(δ/2)   ⇒   sin(δ/2) = √u · sin(θ/2),   u ~ U(0, 1),   θ = metres / R
+
+    No direction is preferred, at a pole and across the antimeridian as elsewhere. In float64:
+    float32 degrees are steps of up to 1.7 m.
+
+    Args:
+        keys: (N,) keys, one for each place.
+        lonlat: (N, 2), degrees.
+        metres: Radius of the disc along the sphere's surface, 0 … half its circumference.
+
+    Returns:
+        (N, 2) float64 degrees, lon in [−180, 180].
+    """
+    drawn = jax.vmap(lambda key: jax.random.uniform(key, (2,)))(keys)
+    u, turn = np.asarray(drawn, np.float64).T
+    theta = metres / (1000 * EARTH_RADIUS_KM)
+    delta = 2 * np.arcsin(np.sqrt(u) * np.sin(theta / 2))[:, None]
+    beta = 2 * np.pi * turn[:, None]
+    lon, lat = np.radians(np.asarray(lonlat, np.float64)).T
+    east = np.stack([-np.sin(lon), np.cos(lon), np.zeros_like(lon)], axis=-1)
+    north = np.stack([-np.sin(lat) * np.cos(lon), -np.sin(lat) * np.sin(lon), np.cos(lat)], axis=-1)
+    tangent = np.cos(beta) * north + np.sin(beta) * east
+    x, y, z = (np.cos(delta) * unit_vector(lonlat) + np.sin(delta) * tangent).T
+    return np.degrees(np.stack([np.arctan2(y, x), np.arctan2(z, np.hypot(x, y))], axis=-1))

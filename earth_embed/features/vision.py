@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from earth_embed.encoders.frozen.transformer import Blocks, Stack, layer_norm
+from earth_embed.features.transformer import Blocks, Stack, layer_norm
 
 
 class PatchTokens(nn.Module):
@@ -88,3 +88,93 @@ class ClipImage(nn.Module):
         x = Stack(self.blocks, name="stack")(x)  # (N, T, D)
         x = layer_norm(self.blocks.epsilon, "norm")(x[:, 0])
         return nn.Dense(self.features, use_bias=False, name="projection")(x)
+
+
+EPSILON = 1e-5
+
+
+class ResNet(nn.Module):
+    """A residual network in the layout of torchvision and timm, pooled over the image.
+
+    Parameters carry the names of that layout; see `importing.frozen`.
+
+    Attributes:
+        blocks: Number of residual blocks in each stage.
+        bottleneck: Blocks of three convolutions, four times as wide at their end (ResNet-50); else
+            of two (ResNet-18).
+        width: Channels of the first stage; each further stage has twice as many.
+
+    References:
+        He et al. 2015 (arXiv 1512.03385); the stride of a bottleneck is at its 3 × 3 convolution.
+    """
+
+    blocks: tuple[int, ...]
+    bottleneck: bool
+    width: int = 64
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps images (N, H, W, C) float32 to features (N, F) float32."""
+        x = nn.relu(norm("bn1")(convolution(self.width, 7, 2, "conv1")(x)))  # (N, H/2, W/2, width)
+        x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))  # (N, H/4, W/4, width)
+        for stage, count in enumerate(self.blocks):
+            for i in range(count):
+                stride = 2 if stage > 0 and i == 0 else 1
+                name = f"layer{stage + 1}_{i}"
+                x = Residual(self.width * 2**stage, stride, self.bottleneck, name=name)(x)
+        return x.mean(axis=(1, 2))
+
+
+class Residual(nn.Module):
+    """relu(shortcut(x) + convolutions(x)); the shortcut is a 1 × 1 convolution where shapes differ.
+
+    Attributes:
+        width: Channels of the inner convolutions.
+        stride: Of the 3 × 3 convolution that may shrink the image.
+        bottleneck: See `ResNet`.
+    """
+
+    width: int
+    stride: int
+    bottleneck: bool
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps (N, H, W, C) to (N, H / stride, W / stride, C')."""
+        width, stride = self.width, self.stride
+        layers = [(width, 3, stride), (width, 3, 1)]
+        if self.bottleneck:
+            layers = [(width, 1, 1), (width, 3, stride), (4 * width, 1, 1)]
+        y = x
+        for i, (features, size, step) in enumerate(layers, start=1):
+            y = nn.relu(y) if i > 1 else y
+            y = norm(f"bn{i}")(convolution(features, size, step, f"conv{i}")(y))
+        if x.shape != y.shape:
+            x = convolution(y.shape[-1], 1, stride, "downsample_0")(x)
+            x = norm("downsample_1")(x)
+        return nn.relu(x + y)
+
+
+class FrozenBatchNorm(nn.Module):
+    """(x − mean) / √(var + ε) · scale + bias, by running statistics that are plain parameters."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps (N, H, W, C) to (N, H, W, C)."""
+        zeros, ones, shape = nn.initializers.zeros_init(), nn.initializers.ones_init(), x.shape[-1:]
+        mean, var = self.param("mean", zeros, shape), self.param("var", ones, shape)
+        scale, bias = self.param("scale", ones, shape), self.param("bias", zeros, shape)
+        factor = scale * jax.lax.rsqrt(var + EPSILON)
+        return (x - mean[None, None, None]) * factor[None, None, None] + bias[None, None, None]
+
+
+def norm(name: str) -> FrozenBatchNorm:
+    """A batch norm of this name."""
+    return FrozenBatchNorm(name=name)
+
+
+def convolution(features: int, size: int, stride: int, name: str) -> nn.Conv:
+    """A size × size convolution without bias, padded alike on all sides ("SAME" would not be)."""
+    pad = (size // 2, size // 2)
+    window, strides = (size, size), (stride, stride)
+    return nn.Conv(features, window, strides, padding=(pad, pad), use_bias=False, name=name)

@@ -12,28 +12,23 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from earth_embed.config.views import ViewSettings
-from earth_embed.data.geotable import TABLE_SUFFIXES
-from earth_embed.data.pieces import checksum
 from earth_embed.data.sources import Examples, Source
 from earth_embed.data.tables import open_table
-from earth_embed.data.tfds_source import open_tfds
-from earth_embed.encoders.frozen import PUBLISHED
-from earth_embed.encoders.frozen.inputs import TextInput
-from earth_embed.encoders.frozen.tokens import Tokeniser
+from earth_embed.data.tfds import open_tfds
+from earth_embed.datasets.preparation.pieces import checksum
 from earth_embed.errors import ConfigError
-from earth_embed.importing.frozen import read_frozen
-from earth_embed.processes import is_main, noticing_loss
-from earth_embed.serving.encoding import (
-    Encode,
-    encode_texts,
-    encode_views,
-    places_of_views,
-)
-from earth_embed.serving.shards import Shards
+from earth_embed.features.encode import Encode, encode_texts, encode_views, places_of_views
+from earth_embed.features.frozen import PUBLISHED
+from earth_embed.features.inputs import TextInput, Tokeniser
+from earth_embed.features.shards import Shards
+from earth_embed.features.views import ViewSettings
+from earth_embed.features.weights import read_frozen
+from earth_embed.geotable import TABLE_SUFFIXES
+from earth_embed.processes import is_main, reporting_lost_process
 
 BATCHES = 4
 """Batches of a shard: at most so many are lost when a process is stopped."""
+
 
 TEXT_BYTES = 1024
 """UTF-8 bytes kept of a text; encoders keep fewer tokens."""
@@ -122,7 +117,7 @@ def write_features(
     settings["rows"] = rows = sum(map(len, sources))
     pieces = _pieces(sources, settings["shard_rows"])
     shards = Shards(Path(output), settings, len(pieces))
-    with noticing_loss(shards.folder), shards.begun() as whole:
+    with reporting_lost_process(shards.folder), shards.begun() as whole:
         if not whole:
             _make(pieces, shards, encode, views)
             shards.finish()

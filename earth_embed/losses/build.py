@@ -5,10 +5,18 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import jax
 from jax.sharding import Mesh
 
-from earth_embed.config.loss import GeodesicNtXent, Loss, Memory, NtXent, Regression, Sigmoid
-from earth_embed.config.methods import Direction
+from earth_embed.config.objective import (
+    Direction,
+    GeodesicNtXent,
+    Loss,
+    Memory,
+    NtXent,
+    Regression,
+    Sigmoid,
+)
 from earth_embed.losses.geodesic import (
     SemivariogramRule,
     SoftTargetsRule,
@@ -16,15 +24,14 @@ from earth_embed.losses.geodesic import (
     soft_targets,
 )
 from earth_embed.losses.nt_xent import NtXentRule, nt_xent
-from earth_embed.losses.pairs import Comparison, Contrast, Pairs, symmetric
-from earth_embed.losses.regression import regression
-from earth_embed.losses.rule import Rule, fill
-from earth_embed.losses.sharded import sharded
+from earth_embed.losses.pairs import Comparison, Contrast, Pairs, Rule, fill, symmetric
 from earth_embed.losses.sigmoid import SigmoidRule, sigmoid
-from earth_embed.losses.tiled import tiled
+from earth_embed.losses.tiled import sharded, tiled
 
 WHOLE = 4096**2
 """Similarities of one device that are computed at once if nothing else is asked for."""
+
+
 TILE = 1024
 """Rows and columns of a tile if nothing else is asked for: tiles of 512 to 2,048 are equally fast
 on two CPU cores."""
@@ -72,3 +79,19 @@ def forms(loss: Loss) -> tuple[Comparison, Rule[Any]]:
             loss.bandwidth_km
         )
     return nt_xent, NtXentRule()
+
+
+def regression(rank: Comparison) -> Comparison:
+    """The squared error of each candidate as a prediction of its anchor.
+
+    ℓ_i = ‖zᵢ − eᵢ‖²        z, e as they are, not of unit length
+
+    Args:
+        rank: Says what is retrieved; its loss is not used.
+    """
+
+    def compare(pairs: Pairs) -> Contrast:
+        error = ((pairs.anchors - pairs.candidates) ** 2).sum(axis=-1)
+        return Contrast(error, rank(jax.lax.stop_gradient(pairs)).retrieved)
+
+    return compare

@@ -12,8 +12,17 @@ import jax.numpy as jnp
 
 from earth_embed.coordinates import EARTH_RADIUS_KM
 from earth_embed.losses.nt_xent import NtXentRule
-from earth_embed.losses.pairs import Contrast, Pairs, cosine_logits, own, retrieved
-from earth_embed.losses.rule import Point, Rule, Side, unit_vectors
+from earth_embed.losses.pairs import (
+    Contrast,
+    Pairs,
+    Point,
+    Rule,
+    Side,
+    cosine_logits,
+    own,
+    retrieved,
+    unit_vectors,
+)
 
 
 def soft_targets(pairs: Pairs, bandwidth_km: float) -> Contrast:

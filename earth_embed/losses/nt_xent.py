@@ -5,8 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from earth_embed.losses.pairs import Contrast, Pairs, cosine_logits, own, retrieved
-from earth_embed.losses.rule import Rule, Side
+from earth_embed.losses.pairs import Contrast, Pairs, Rule, Side, cosine_logits, own, retrieved
 
 
 def nt_xent(pairs: Pairs) -> Contrast:

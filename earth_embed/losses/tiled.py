@@ -15,10 +15,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh, PartitionSpec
 
-from earth_embed.config.loss import Exchange
-from earth_embed.losses.pairs import Contrast, normalise, product
-from earth_embed.losses.rule import Filled, Rule, Side, unit_vectors
+from earth_embed.config.objective import Exchange
+from earth_embed.losses.pairs import Contrast, Filled, Rule, Side, normalise, product, unit_vectors
 
 
 def tiled(
@@ -190,3 +190,11 @@ def _logits(a: jax.Array, c: jax.Array, b: jax.Array, rows: Side, columns: Side)
 
 def _at(values: Any, i: jax.Array) -> Any:
     return jax.tree.map(lambda value: value[i], values)
+
+
+def sharded(batch: Filled, rule: Rule[Any], tile: int, exchange: Exchange, mesh: Mesh) -> Contrast:
+    """A tiled loss of a batch that is split over all axes of the mesh; see `tiled`."""
+    axes = mesh.axis_names
+    compare = partial(tiled, rule=rule, tile=tile, axes=axes, exchange=exchange)
+    rows = PartitionSpec(axes)
+    return jax.shard_map(compare, mesh=mesh, in_specs=rows, out_specs=rows)(batch)

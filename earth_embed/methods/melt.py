@@ -16,15 +16,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from earth_embed.config import Experiment, Melt
+from earth_embed.config import Melt
 from earth_embed.data.order import Draw
-from earth_embed.encoders.towers import Params, Towers
 from earth_embed.errors import ConfigError
-from earth_embed.keys import step_key
+from earth_embed.hashing import step_key
 from earth_embed.losses.build import build_loss
 from earth_embed.losses.pairs import Pairs
-from earth_embed.methods.base import sizes_alone
+from earth_embed.methods.batch import quotas, sizes_alone
 from earth_embed.step.state import Batch, Metrics, TrainState, Updater
+from earth_embed.step.towers import Params, Towers
 
 
 class MeltMethod:
@@ -109,14 +109,3 @@ class MeltMethod:
         split = joint.reshape(self._blocks, -1, *rest)
         parts = jnp.split(split, np.cumsum(self._shares)[:-1], axis=1)
         return [part.reshape(-1, *rest) for part in parts]
-
-
-def quotas(experiment: Experiment) -> dict[str, int]:
-    """Each modality's samples in a joint batch: as set, or equal shares of it."""
-    settings, size = experiment.method, experiment.batch_size
-    assert isinstance(settings, Melt)
-    assert isinstance(size, int)
-    names = [modality.name for modality in experiment.modalities]
-    share, rest = divmod(size, len(names))
-    counts = settings.quotas or [share + (i < rest) for i in range(len(names))]
-    return dict(zip(names, counts, strict=True))

@@ -8,14 +8,14 @@ import jax
 from jax.sharding import Mesh
 
 from earth_embed.config import Pair
-from earth_embed.config.methods import Direction
+from earth_embed.config.objective import Direction
 from earth_embed.data.order import Draw
-from earth_embed.encoders.towers import Params, Towers
-from earth_embed.keys import step_key
+from earth_embed.hashing import step_key
 from earth_embed.losses.build import build_loss
 from earth_embed.losses.pairs import Pairs
-from earth_embed.methods.base import sizes_alone
-from earth_embed.step.state import Batch, Loss, Metrics, TrainState, Updater
+from earth_embed.methods.batch import sizes_alone
+from earth_embed.step.state import Batch, LossFunction, Metrics, TrainState, Updater
+from earth_embed.step.towers import Params, Towers
 
 
 class PairMethod:
@@ -39,7 +39,7 @@ class PairMethod:
         return update(state, batch, self._loss, self._trained)
 
 
-def pair_loss(towers: Towers, name: str, direction: Direction, mesh: Mesh) -> Loss:
+def pair_loss(towers: Towers, name: str, direction: Direction, mesh: Mesh) -> LossFunction:
     """The mean loss of one modality's samples against their own batch of locations."""
     compare = build_loss(towers.experiment.loss, direction, towers.experiment.memory, mesh)
 

@@ -16,11 +16,12 @@ import numpy as np
 from jax.sharding import Mesh
 
 from earth_embed.config import Salt
-from earth_embed.data.order import Draw, mix64, steps_per_epoch
-from earth_embed.encoders.towers import Towers
-from earth_embed.methods.base import sizes_alone
+from earth_embed.data.order import Draw, steps_per_epoch
+from earth_embed.hashing import mix64
+from earth_embed.methods.batch import sizes_alone
 from earth_embed.methods.pair import pair_loss
 from earth_embed.step.state import Batch, Metrics, TrainState, Updater
+from earth_embed.step.towers import Towers
 
 
 class SaltMethod:

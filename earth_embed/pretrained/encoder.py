@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from earth_embed.config import Experiment
-from earth_embed.config.location import describe, harmonics_in
 from earth_embed.coordinates import check_lonlat
+from earth_embed.encoders.location import describe, harmonics_in
 from earth_embed.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
     from earth_embed.data.sources import Source
-    from earth_embed.encoders.towers import Towers
     from earth_embed.step.state import TrainState
+    from earth_embed.step.towers import Towers
 
 
 class LocationEncoder:
@@ -145,8 +145,8 @@ def load_towers(run: str | Path, sources: Mapping[str, Source]) -> tuple[Towers,
         RunError: no run there, or one of imported weights, which have a location encoder alone.
         CheckpointError: no checkpoint, or none that can be used.
     """
-    from earth_embed.encoders.towers import Towers
     from earth_embed.step.state import Updater
+    from earth_embed.step.towers import Towers
     from earth_embed.training.checkpoint import Checkpointer
     from earth_embed.training.feed import example_shapes
     from earth_embed.training.run_dir import read_experiment, read_origin

@@ -13,13 +13,11 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from earth_embed.encoders.towers import LOCATION
 from earth_embed.errors import CheckpointError, RunError
-from earth_embed.importing.geoclip import geoclip, packaged_weights
-from earth_embed.importing.published import Published
-from earth_embed.importing.satclip import satclip
-from earth_embed.importing.weights import Weights, read_weights
+from earth_embed.pretrained.published import Published, geoclip, packaged_weights, satclip
 from earth_embed.step.state import TrainState
+from earth_embed.step.towers import LOCATION
+from earth_embed.torchfiles import Weights, read_weights
 from earth_embed.training.checkpoint import Checkpointer
 from earth_embed.training.run_dir import open_run, read_experiment, read_origin
 

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
-from earth_embed.config import Experiment
+from earth_embed.config import (
+    Combined,
+    EqualEarthFourier,
+    Experiment,
+    LocationConfig,
+    Mlp,
+    Modality,
+    Pair,
+    Siren,
+    SphericalHarmonics,
+)
+from earth_embed.encoders.harmonics.basis import degree_and_order
+from earth_embed.errors import CheckpointError
+from earth_embed.torchfiles import Weights
 
 
 @dataclass(frozen=True)
@@ -29,3 +47,184 @@ class Published:
     def parameters(self) -> int:
         """Their number, those that never train among them."""
         return sum(leaf.size for leaf in jax.tree.leaves(self.params))
+
+
+Layers = dict[str, dict[str, np.ndarray]]
+"""{"hidden_0": {"kernel": (in, out), "bias": (out,)}, …, "last": {…}}"""
+
+
+def dense_layers(
+    weights: Weights, arrays: Mapping[str, np.ndarray], names: Sequence[str], inputs: int
+) -> Layers:
+    """Takes dense layers that follow each other.
+
+    Args:
+        weights: The file, for messages.
+        arrays: NAME.weight (out, in) and NAME.bias (out,) of each layer, and nothing else.
+        names: The layers, first to last.
+        inputs: Inputs of the first layer.
+
+    Raises:
+        CheckpointError: arrays are missing, unknown, not finite or of shapes that do not fit the
+            layer before; the message names all of them.
+    """
+    expected = [f"{name}.{kind}" for name in names for kind in ("weight", "bias")]
+    faults = [f"{name} is missing" for name in expected if name not in arrays]
+    faults += [f"{name} is unknown" for name in arrays if name not in expected]
+    faults += [f"{k} is not finite" for k, v in arrays.items() if not np.isfinite(v).all()]
+    before: tuple[int, ...] = (inputs,)
+    for name in names if not faults else ():
+        weight, bias = (arrays[f"{name}.{kind}"].shape for kind in ("weight", "bias"))
+        if len(bias) != 1 or weight != bias + before:
+            faults.append(f"{name} has weight {weight} and bias {bias} after {before[-1]} inputs")
+        before = weight[:1]
+    if faults:
+        raise weights.error("\n  ".join([f"expected the layers {', '.join(names)}", *faults]))
+    ours = [*(f"hidden_{i}" for i in range(len(names) - 1)), "last"]
+    return {
+        our: {"kernel": arrays[f"{name}.weight"].T, "bias": arrays[f"{name}.bias"]}
+        for our, name in zip(ours, names, strict=True)
+    }
+
+
+def widths(layers: Layers) -> tuple[int, ...]:
+    """The number of outputs of each layer."""
+    return tuple(len(layer["bias"]) for layer in layers.values())
+
+
+GEOCLIP_PREFIXES = ("LocEnc", "location_encoder.LocEnc")
+"""Of the location encoder alone, and of all of GeoCLIP; the number of the scale follows."""
+
+
+FREQUENCIES = "capsule.0.b"
+
+
+LAYERS = ("capsule.1", "capsule.3", "capsule.5", "head.0")
+
+
+PHOTOGRAPHS = Modality("image", "mp-16", "image", "clip_vit_l14", layers=("photographs",))
+"""4.7 million geotagged photographs, through a frozen CLIP ViT-L/14."""
+
+
+def packaged_weights() -> Path:
+    """The file inside the installed package `geoclip`, which is found without being imported.
+
+    Raises:
+        CheckpointError: it is not installed.
+    """
+    try:
+        package = metadata.distribution("geoclip")
+    except metadata.PackageNotFoundError as error:
+        raise CheckpointError(
+            "expected a file of GeoCLIP's weights, or the package that carries one: "
+            "pip install --no-deps geoclip"
+        ) from error
+    return Path(str(package.locate_file("geoclip/model/weights/location_encoder_weights.pth")))
+
+
+def geoclip(weights: Weights) -> Published:
+    """Reads GeoCLIP's weights; the number of scales and all widths are those of the arrays.
+
+    The σ of a scale is not in the file: it is the power of two next to the root mean square of the
+    frequencies, which are.
+
+    Raises:
+        CheckpointError: other arrays.
+    """
+    arrays = weights.below(GEOCLIP_PREFIXES)
+    numbers = {name.split(".")[0] for name in arrays}
+    if numbers != {str(i) for i in range(len(numbers))}:
+        raise weights.error(f"expected scales numbered from 0; found {sorted(numbers)}")
+    parts, params, sigmas = [], {}, []
+    for i in range(len(numbers)):
+        part = {k.removeprefix(f"{i}."): v for k, v in arrays.items() if k.startswith(f"{i}.")}
+        frequencies = part.pop(FREQUENCIES, np.zeros(1))
+        size = float(np.sqrt(np.mean(np.square(frequencies, dtype=np.float64))))
+        if frequencies.ndim != 2 or frequencies.shape[1] != 2 or not 0 < size < math.inf:
+            raise weights.error(
+                f"LocEnc{i}.{FREQUENCIES} has shape {frequencies.shape} and root mean square "
+                f"{size:g}: expected (F, 2), finite and not 0"
+            )
+        layers = dense_layers(weights, part, LAYERS, inputs=2 * len(frequencies))
+        *hidden, features = widths(layers)
+        sigmas.append(2.0 ** round(math.log2(size)))
+        encoding = EqualEarthFourier(len(frequencies), (sigmas[-1],))
+        parts.append(LocationConfig(encoding, Mlp(tuple(hidden)), features))
+        encoded = {"frozen_frequencies": frequencies[None]}
+        params[f"part_{i}"] = {"encoding": encoded, "mlp": layers}
+    scales = ", ".join(f"{sigma:g}" for sigma in sigmas)
+    what = f"GeoCLIP with σ = {scales}, hidden widths {tuple(hidden)} and D = {features}"
+    location = Combined(tuple(parts), "sum")
+    return Published(what, Experiment("geoclip", (PHOTOGRAPHS,), Pair(), location), params)
+
+
+SATCLIP_PREFIXES = ("model.location.nnet.", "model.nnet.", "nnet.")
+"""Of Lightning's checkpoint, which has the network twice, and of the location encoder alone."""
+
+
+IMAGES = Modality("image", "s2-100k", "image", "sentinel2_backbone", layers=("sentinel2",))
+"""100,000 Sentinel-2 images of 256 × 256 pixels, through a frozen ResNet or ViT."""
+
+
+ROUNDED_FROM, MOST_DEGREES = 34, 40
+"""From L = 34 on the rounding of SatCLIP's polynomials is above 1e-4 at the poles and above their
+noise, and is reproduced. Beyond 40, the largest released, the noise there is above 0.1."""
+
+
+def satclip(weights: Weights) -> Published:
+    """Reads SatCLIP's weights; L and all widths are those of the arrays.
+
+    Raises:
+        CheckpointError: other arrays, or another encoder than harmonics with SIREN.
+    """
+    arrays = weights.below(SATCLIP_PREFIXES)
+    degree = _degree(weights, arrays)
+    hidden = sum(name.startswith("layers.") and name.endswith(".weight") for name in arrays)
+    names = [*(f"layers.{i}" for i in range(hidden)), "last_layer"]
+    layers = dense_layers(weights, arrays, names, inputs=degree**2)
+    closed = weights.settings.get("harmonics_calculation") == "closed-form"
+    if closed:
+        # Orthonormal, but for the Condon–Shortley phase and the (−1)^l of SatCLIP's angles.
+        ell, m = degree_and_order(degree)
+        signs = np.where((ell + m) % 2 == 0, 1, -1).astype(np.float32)
+        layers["hidden_0"]["kernel"] = signs[:, None] * layers["hidden_0"]["kernel"]
+        harmonics = SphericalHarmonics(degree)
+    else:
+        rounded = degree >= ROUNDED_FROM
+        harmonics = SphericalHarmonics(degree, "satclip", satclip_polynomials=rounded)
+    *inner, features = widths(layers)
+    siren = Siren(tuple(inner), dropout=0.5)
+    location = LocationConfig(harmonics, siren, features)
+    name = f"satclip-l{degree}"
+    experiment = Experiment(name, (IMAGES,), Pair("symmetric"), location, batch_size=512)
+    what = f"SatCLIP with L = {degree}, hidden widths {tuple(inner)} and D = {features}"
+    return Published(what, experiment, {"siren": layers})
+
+
+def _degree(weights: Weights, arrays: dict[str, np.ndarray]) -> int:
+    """L, from the first layer's L² inputs.
+
+    Raises:
+        CheckpointError: it is not that of harmonics, or the hyperparameters name other encodings.
+    """
+    first = arrays.get("layers.0.weight", np.empty(0)).shape
+    degree = math.isqrt(first[-1])
+    if len(first) != 2 or degree == 0 or degree**2 != first[-1]:
+        raise weights.error(f"layers.0.weight has shape {first}: expected (width, L²)")
+    settings = {"harmonics_calculation": "analytic"} | weights.settings
+    allowed = {
+        "le_type": ("sphericalharmonics",),
+        "pe_type": ("siren",),
+        "harmonics_calculation": ("analytic", "closed-form"),
+        "legendre_polys": (degree,),
+    }
+    faults = [
+        f"{name} = {settings[name]!r}: expected {' or '.join(map(repr, values))}"
+        for name, values in allowed.items()
+        if name in settings and settings[name] not in values
+    ]
+    if settings["harmonics_calculation"] == "analytic" and degree > MOST_DEGREES:
+        faults.append(f"L = {degree}: expected at most {MOST_DEGREES} of analytic harmonics")
+    if faults:
+        raise weights.error("; ".join(faults))
+    return degree

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from tqdm import tqdm
 
-from earth_embed.data.geotable import read_geotable
 from earth_embed.errors import DataError
 from earth_embed.files import atomic_output, check_suffix
-from earth_embed.pretrained import LocationEncoder
+from earth_embed.geotable import read_geotable
+from earth_embed.pretrained.encoder import LocationEncoder
 
 if TYPE_CHECKING:
     import pyarrow
 
 OUTPUT_SUFFIXES = (".csv", ".parquet", ".pq")
 """What the written table's file name may end in."""
+
 
 Batches: TypeAlias = "Iterator[tuple[pyarrow.Table, np.ndarray]]"
 """Rows of the table, and their embeddings (B, D) float32."""

@@ -8,18 +8,27 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from earth_embed.data.datasets.places import on_land
+from earth_embed.datasets.packaged import on_land
 from earth_embed.errors import DataError, require
 from earth_embed.files import atomic_output, check_suffix
-from earth_embed.pretrained import LocationEncoder
+from earth_embed.pretrained.encoder import LocationEncoder
 
 MAP_SUFFIXES = (".png", ".tif", ".tiff")
 """What a map's file name may end in."""
 
+
 _SAMPLE = 20_000
+
+
 _BATCH = 65_536
+
+
 _OCEAN = (233, 237, 241)
+
+
 _COAST = (20, 24, 28)
+
+
 # The full range 0 … 255 glares, and hides the coastlines; 0 is kept for "no data".
 _DARKEST, _BRIGHTEST = 40, 240
 

@@ -23,6 +23,8 @@ from earth_embed.errors import ConfigError
 from earth_embed.step.state import Batch, Metrics, TrainState
 
 AXES = ("data", "model")
+
+
 Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
 

@@ -18,11 +18,15 @@ from jax.tree_util import tree_leaves_with_path, tree_map_with_path
 
 from earth_embed.config import Experiment
 from earth_embed.encoders.positional.base import is_frozen
-from earth_embed.encoders.towers import Params, Towers
+from earth_embed.step.towers import Params, Towers
 
 Batch = dict[str, Any]
+
+
 Metrics = dict[str, jax.Array]
-Loss = Callable[[Params, Batch, jax.Array], tuple[jax.Array, Metrics]]
+
+
+LossFunction = Callable[[Params, Batch, jax.Array], tuple[jax.Array, Metrics]]
 """(trained parameters, batch, step) → (loss, metrics)"""
 
 
@@ -67,7 +71,7 @@ class Updater:
         return TrainState(jnp.int32(0), params, moments)
 
     def __call__(
-        self, state: TrainState, batch: Batch, loss: Loss, trained: tuple[str, ...]
+        self, state: TrainState, batch: Batch, loss: LossFunction, trained: tuple[str, ...]
     ) -> tuple[TrainState, Metrics]:
         """One step: gradient, AdamW, projection, for the towers named in `trained` alone.
 

@@ -19,11 +19,13 @@ import numpy as np
 from earth_embed.config import Experiment, Pair, Sigmoid
 from earth_embed.encoders.location import build_location, init_location
 from earth_embed.encoders.microbatch import encode_in_parts
-from earth_embed.encoders.modality import Tower, build
+from earth_embed.encoders.modality import Tower, build_tower
 from earth_embed.errors import ConfigError
-from earth_embed.keys import named_key
+from earth_embed.hashing import named_key
 
 Params = dict[str, Any]
+
+
 LOCATION = "location"
 
 
@@ -42,7 +44,12 @@ class Towers:
         self._location = build_location(experiment.location, dtype)
         self._modalities = {m.name: m for m in experiment.modalities}
         features = experiment.location.features
-        self._modules = {m.name: build(m, features, dtype) for m in experiment.modalities}
+        self._modules = {
+            m.name: build_tower(
+                m.name, m.encoder, features=features, width=m.width, depth=m.depth, dtype=dtype
+            )
+            for m in experiment.modalities
+        }
 
     def init(self, samples: Mapping[str, jax.typing.ArrayLike | jax.ShapeDtypeStruct]) -> Params:
         """Initial parameters; a tower's depend on the seed and its own name alone.

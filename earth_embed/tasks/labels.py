@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from earth_embed.coordinates import check_lonlat
-from earth_embed.data.tfds_source import prepare, read_columns
+from earth_embed.data.tfds import prepare, read_columns
 from earth_embed.errors import DataError
 
 

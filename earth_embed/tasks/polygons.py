@@ -13,6 +13,7 @@ from earth_embed.errors import DataError, require
 POLYGON_SUFFIXES = (".gpkg", ".shp", ".geojson", ".json", ".topojson", ".fgb")
 """What the name of a file of polygons may end in."""
 
+
 IN_NO_POLYGON = "in no polygon"
 """Why a place has no polygon."""
 

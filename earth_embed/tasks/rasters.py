@@ -15,6 +15,7 @@ from earth_embed.errors import DataError, require
 RASTER_SUFFIXES = (".tif", ".tiff", ".vrt", ".png")
 """What a raster's file name may end in."""
 
+
 NO_DATA, OUTSIDE = "no data", "outside the raster"
 """Why a place has no pixel value."""
 

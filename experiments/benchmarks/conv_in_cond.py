@@ -13,7 +13,7 @@ import time
 import jax
 import jax.numpy as jnp
 
-from earth_embed.encoders.modality.windows import windows
+from earth_embed.encoders.modality import windows
 
 BATCH, STEPS, CHANNELS, SIZE = 64, 96, 64, 5
 

@@ -16,9 +16,8 @@ import numpy as np
 
 from earth_embed import config
 from earth_embed.config import Combined
-from earth_embed.config.location import published
+from earth_embed.encoders import published
 from earth_embed.encoders.location import build_location, init_location, parameter_count
-from earth_embed.encoders.positional import build_encoding
 
 BATCH = 4096
 
@@ -94,7 +93,7 @@ def main():
             f"`{settings}`",
             short(parameter_count(location)),
             short(build_location(location).flops),
-            build_encoding(single.encoding).seam,
+            single.encoding.module(name="encoding").seam,
             short(places_per_second(location)),
         ]
         print(f"| {' | '.join(cells)} |", flush=True)

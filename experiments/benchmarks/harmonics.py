@@ -16,9 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
-from earth_embed.config.location.published import satclip
-from earth_embed.encoders.harmonics import harmonics_dense, products, spherical_harmonics, streamed
+from earth_embed.encoders.harmonics import products, streamed
+from earth_embed.encoders.harmonics.basis import harmonics_dense, spherical_harmonics
 from earth_embed.encoders.location import build_location, init_location
+from earth_embed.encoders.published import satclip
 from earth_embed.encoders.sine import sine
 from peers.satclip import SatClip
 from timing import in_turns, matmul_rate

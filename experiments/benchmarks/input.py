@@ -22,12 +22,13 @@ from pathlib import Path
 import numpy as np
 
 from earth_embed.config import Input
-from earth_embed.data.datasets.chips import S2100k
 from earth_embed.data.order import Draw
 from earth_embed.data.pipeline import Batches
-from earth_embed.data.preparation import Work, prepare_from_files
 from earth_embed.data.tables import open_table
-from earth_embed.data.tfds_source import open_tfds, prepare, prepared_files
+from earth_embed.data.tfds import open_tfds, prepare
+from earth_embed.datasets.preparation.prepare import Work, prepare_from_files
+from earth_embed.datasets.preparation.prepared import prepared_files
+from earth_embed.datasets.s2_100k import S2100k
 
 LOADERS, WORKERS = ("tf.data", "python"), (1, 2, 4)
 FEATURES = 768

@@ -24,11 +24,11 @@ from earth_embed.config import (  # noqa: E402
     Siren,
     SphericalHarmonics,
 )
-from earth_embed.encoders.towers import Towers  # noqa: E402
 from earth_embed.methods import build_method  # noqa: E402
-from earth_embed.step.flops import PEAKS, product_flops  # noqa: E402
-from earth_embed.step.parallel import build_mesh  # noqa: E402
+from earth_embed.step.mesh import build_mesh  # noqa: E402
 from earth_embed.step.state import Updater  # noqa: E402
+from earth_embed.step.towers import Towers  # noqa: E402
+from earth_embed.training.accounting import PEAKS, product_flops  # noqa: E402
 
 WIDTHS = {"image": 768, "text": 512, "series": 384}
 """Features of the frozen encoders of three modalities."""

@@ -16,9 +16,9 @@ import numpy as np
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 from array_record.python.array_record_module import ArrayRecordWriter
 
-from earth_embed.data.datasets.chips import S2100k
-from earth_embed.data.datasets.places import is_validation
-from earth_embed.data.pieces import WRITER_OPTIONS
+from earth_embed.cells import is_held_out
+from earth_embed.datasets.preparation.pieces import WRITER_OPTIONS
+from earth_embed.datasets.s2_100k import S2100k
 from input import published_chips
 
 COMPRESSIONS = ("uncompressed", "snappy", "zstd:-3", "zstd:1", "zstd:3")
@@ -33,7 +33,7 @@ def main():
         published, real = published_chips(Path(folder), 20 if quick else 200)
         dataset = S2100k(published)
         index = dataset.read_index(make=None)
-        rows = index.rows(~is_validation(index.lonlat))
+        rows = index.rows(~is_held_out(index.lonlat))
         records = list(dataset.examples(tuple(rows)))
         print(f"{'Real' if real else 'Generated'} chips; the data sets have {WRITER_OPTIONS}.\n")
         times = {name: ([], []) for name in COMPRESSIONS}

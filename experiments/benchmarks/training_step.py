@@ -39,12 +39,10 @@ from earth_embed.config import (
 from earth_embed.data.pipeline import Batches
 from earth_embed.data.sources import ArraySource
 from earth_embed.encoders.location import build_location
-from earth_embed.encoders.networks import build_network
-from earth_embed.encoders.towers import Towers
 from earth_embed.losses.build import build_loss
 from earth_embed.losses.pairs import Pairs
 from earth_embed.methods import build_method
-from earth_embed.step.parallel import (
+from earth_embed.step.mesh import (
     build_mesh,
     compile_step,
     init_sharded,
@@ -53,6 +51,7 @@ from earth_embed.step.parallel import (
     to_device,
 )
 from earth_embed.step.state import Updater
+from earth_embed.step.towers import Towers
 from earth_embed.training.feed import example_shapes, feed
 from peers.step import Step, published, tensors, vectorised
 from timing import in_turns, matmul_rate
@@ -230,7 +229,7 @@ def parts(melt, rate, size):
     embedded = (cotangent, cotangent[::-1], jnp.full(size.batch, 14.0))
     compared = jax.jit(jax.value_and_grad(loss, has_aux=True))
     location = melt.experiment.location
-    network = build_network(location, jnp.float32).flops(size.degree**2)
+    network = location.network.module(location.features, jnp.float32).flops(size.degree**2)
     first = 2 * size.degree**2 * HIDDEN[0]
     projected = sum(2 * len(batch[name]["sample"]) * WIDTHS[name] * FEATURES for name in names)
     flops = {

@@ -26,12 +26,12 @@ from tables import write_tables
 from earth_embed.config import Experiment
 from earth_embed.config.files import differences, load_experiment
 from earth_embed.data.open import open_sources
-from earth_embed.data.tasks import Task, parse_tasks
 from earth_embed.errors import ConfigError, EarthEmbedError
 from earth_embed.evaluation.results import Results, load_results
 from earth_embed.evaluation.run import evaluate_run
 from earth_embed.evaluation.settings import PROBES, Settings
 from earth_embed.files import atomic_output, write_text
+from earth_embed.tasks.user_tasks import Task, parse_tasks
 from earth_embed.training.loop import train
 from earth_embed.training.run_dir import read_experiment
 

@@ -27,7 +27,7 @@ from earth_embed.config import (
     Siren,
     SphericalHarmonics,
 )
-from earth_embed.config.location import Location
+from earth_embed.encoders.location import Location
 
 
 def _features(name: str, dataset: str, layer: str) -> Modality:

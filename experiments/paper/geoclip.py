@@ -6,6 +6,6 @@ Its own location encoder, without its queue of further locations, at the setting
 from common import PHOTO, paper
 
 from earth_embed.config import Pair
-from earth_embed.config.location import published
+from earth_embed.encoders import published
 
 experiment = paper("geoclip", Pair(), PHOTO, location=published.geoclip())

@@ -6,6 +6,6 @@ Its own location encoder, of degree 10 with dropout, and its symmetric loss, at 
 from common import IMAGE, paper
 
 from earth_embed.config import Pair
-from earth_embed.config.location import published
+from earth_embed.encoders import published
 
 experiment = paper("satclip", Pair("symmetric"), IMAGE, location=published.satclip(10))

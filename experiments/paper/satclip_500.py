@@ -3,7 +3,7 @@
 from common import IMAGE, paper
 
 from earth_embed.config import Pair
-from earth_embed.config.location import published
+from earth_embed.encoders import published
 
 experiment = paper(
     "satclip_500", Pair("symmetric"), IMAGE, epochs=500, location=published.satclip(10)

@@ -22,12 +22,11 @@ import pyarrow
 from pyarrow import parquet
 
 from earth_embed.coordinates import EARTH_RADIUS_KM
-from earth_embed.data.datasets.blue_marble import cut_patches
-from earth_embed.data.datasets.places import draw_on_land
-from earth_embed.data.datasets.rasters import nearest
-from earth_embed.data.tasks import Task
+from earth_embed.datasets.blue_marble import cut_patches
+from earth_embed.datasets.packaged import draw_on_land, nearest
 from earth_embed.errors import DataError
 from earth_embed.files import atomic_output
+from earth_embed.tasks.user_tasks import Task
 
 FEATURES = {"image": 192, "text": 256, "photo": 64, "vegetation": 32}
 """Principal components that are kept of each modality."""

@@ -2,9 +2,9 @@
 
 import pytest
 
-from earth_embed.data.datasets.chips import S2100k
-from earth_embed.data.preparation import Work, prepare_from_files
-from earth_embed.data.runners import run_beam
+from earth_embed.datasets.preparation.prepare import Work, prepare_from_files
+from earth_embed.datasets.preparation.runners import run_beam
+from earth_embed.datasets.s2_100k import S2100k
 from earth_embed.errors import EarthEmbedError
 from tests.datasets.chips import flip_a_bit, marks, shards, write_source
 

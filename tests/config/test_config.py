@@ -34,7 +34,7 @@ from earth_embed.config import (
     Wrap,
 )
 from earth_embed.config.files import differences, from_json, load_experiment, to_json
-from earth_embed.config.location import describe, harmonics_in
+from earth_embed.encoders.location import describe, harmonics_in
 from earth_embed.errors import ConfigError
 
 IMAGE = Modality("image", "blue_marble", "image", "image")

@@ -9,15 +9,16 @@ import pytest
 
 from earth_embed.config import Input, Modality
 from earth_embed.config.files import load_experiment
-from earth_embed.data.features_source import open_features
+from earth_embed.data.features import open_features
 from earth_embed.data.open import open_sources
-from earth_embed.data.order import Draw, batch_indices, epoch_permutation, hash_string, view_numbers
+from earth_embed.data.order import Draw, batch_indices, view_numbers
 from earth_embed.data.pipeline import Batches
 from earth_embed.data.sources import ArraySource, Views, in_memory
 from earth_embed.data.tables import open_table
-from earth_embed.errors import DataError
-from earth_embed.serving.shards import Shards
-from earth_embed.training.loop import Interrupted, train
+from earth_embed.errors import DataError, Interrupted
+from earth_embed.features.shards import Shards
+from earth_embed.hashing import epoch_permutation, hash_string
+from earth_embed.training.loop import train
 from tests.conftest import random_places
 from tests.training.runs import assert_same_state, write_experiment
 

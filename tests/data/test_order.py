@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from earth_embed.data.order import batch_indices, epoch_permutation, hash_string, mix64
+from earth_embed.data.order import batch_indices
 from earth_embed.errors import DataError
+from earth_embed.hashing import epoch_permutation, hash_string, mix64
 
 
 @given(st.integers(1, 500), st.integers(0, 2**31 - 1), st.integers(0, 50))

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from earth_embed.config import Input
-from earth_embed.data.order import Draw, batch_indices, hash_string
+from earth_embed.data.order import Draw, batch_indices
 from earth_embed.data.pipeline import Batches
 from earth_embed.data.sources import ArraySource, encode_text, in_memory
 from earth_embed.errors import DataError
+from earth_embed.hashing import hash_string
 from tests.conftest import make_source
 
 LOADERS = ["python", "tf.data"]

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from earth_embed import geotable
 from earth_embed.config.files import load_experiment
-from earth_embed.data import geotable
 from earth_embed.data.sources import encode_text
 from earth_embed.data.tables import open_table
 from earth_embed.errors import CoordinateError, DataError

@@ -1,7 +1,6 @@
 import numpy as np
 
-from earth_embed.data.datasets.continents import CONTINENTS, continent_of
-from earth_embed.data.datasets.geonames import nearest_country
+from earth_embed.datasets.packaged import CONTINENTS, continent_of, nearest_country
 
 PLACES = {
     "AF": [(36.8, -1.3), (47.5, -18.9)],  # Nairobi, Antananarivo

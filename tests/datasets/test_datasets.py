@@ -11,21 +11,16 @@ from hypothesis.extra.numpy import arrays
 
 from earth_embed.coordinates import EARTH_RADIUS_KM, block_of
 from earth_embed.data.sources import encode_text, in_memory
-from earth_embed.data.tfds_source import OURS, open_tfds, prepare, read_columns
+from earth_embed.data.tfds import OURS, open_tfds, prepare, read_columns
 from earth_embed.errors import CoordinateError, DataError, EarthEmbedError
 from tests.conftest import limited_file_size
 
 tfds = pytest.importorskip("tensorflow_datasets")
 
-from earth_embed.data.datasets import (  # noqa: E402
-    blue_marble,
-    geonames,
-    land_labels,
-    linke_turbidity,
-    rasters,
-    toponyms,
-)
-from earth_embed.data.datasets.places import cell_of  # noqa: E402
+from earth_embed.cells import cell_of  # noqa: E402
+from earth_embed.datasets import blue_marble, land_labels, linke_turbidity, toponyms  # noqa: E402
+from earth_embed.datasets import packaged as geonames  # noqa: E402
+from earth_embed.datasets import packaged as rasters  # noqa: E402
 
 LONLAT = st.tuples(st.floats(-180, 180), st.floats(-90, 90))
 FIELDS = {"blue_marble": "image", "toponyms": "text", "linke_turbidity": "series"}

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from earth_embed.data.datasets import geo_tags
-from earth_embed.data.datasets.geo_tags import read_places, read_rows
+from earth_embed.datasets import geo_tags
+from earth_embed.datasets.geo_tags import read_places, read_rows
 from earth_embed.errors import DataError
 from tests.datasets.dumps import COLUMNS, NEWER, geo_row, sql_dump, write_geo_tags
 

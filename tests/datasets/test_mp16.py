@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from earth_embed.cells import is_held_out
 from earth_embed.cli import main
-from earth_embed.data.datasets.catalogue import from_files
-from earth_embed.data.datasets.photographs import Mp16, read_photograph
-from earth_embed.data.datasets.places import is_validation
-from earth_embed.data.preparation import Work, prepare_from_files
-from earth_embed.data.tfds_source import open_tfds, prepare
+from earth_embed.data.tfds import open_tfds, prepare
+from earth_embed.datasets.catalogue import from_files
+from earth_embed.datasets.mp16 import Mp16, read_photograph
+from earth_embed.datasets.preparation.prepare import Work, prepare_from_files
 from earth_embed.errors import ConfigError, CoordinateError, DataError
 from tests.conftest import random_places
 
@@ -61,7 +61,7 @@ def test_every_photograph_stands_once_in_its_split(published, tmp_path):
     how = ["--image-size", str(SIZE), "--workers", "2", "--rows-per-file", "8"]
     main(["prepare", "mp16", *where, *how, "--cap", "30", "--cell-km", "100"])  # all fit in
     stored = lonlat.astype(np.float32)
-    held_out = is_validation(stored)
+    held_out = is_held_out(stored)
     for split, members in (("train", ~held_out), ("validation", held_out)):
         source = open_tfds("mp16", "image", split, tmp_path, 1)
         examples = source.gather(np.arange(len(source)))

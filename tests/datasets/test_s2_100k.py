@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import rasterio
 
+from earth_embed.cells import is_held_out
 from earth_embed.cli import main
-from earth_embed.data.datasets.catalogue import from_files
-from earth_embed.data.datasets.chips import S2100k
-from earth_embed.data.datasets.places import is_validation
-from earth_embed.data.preparation import Work, prepare_from_files, verify
-from earth_embed.data.tfds_source import open_tfds, prepare
+from earth_embed.data.tfds import open_tfds, prepare
+from earth_embed.datasets.catalogue import from_files
+from earth_embed.datasets.preparation.prepare import Work, prepare_from_files, verify
+from earth_embed.datasets.s2_100k import S2100k
 from earth_embed.errors import ConfigError, CoordinateError, DataError, EarthEmbedError
 from tests.conftest import limited_file_size
 from tests.datasets.chips import (
@@ -80,7 +80,7 @@ def assert_holds(data_dir, published):
     """Every chip of the index stands once in its split, with its place, bit for bit."""
     lonlat, files = index_of(published)
     stored = np.asarray(lonlat, np.float32)
-    held_out = is_validation(stored)
+    held_out = is_held_out(stored)
     for split, members in (("train", ~held_out), ("validation", held_out)):
         source = open_tfds("s2_100k", "chip", split, data_dir, text_bytes=1)
         assert len(source) == members.sum() > 0

@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from earth_embed.cells import cell_of, grid_of
 from earth_embed.coordinates import EARTH_RADIUS_KM
-from earth_embed.data.datasets.chips import S2100k
-from earth_embed.data.datasets.places import cell_of, grid_of
-from earth_embed.data.preparation import Work, prepare_from_files
-from earth_embed.data.published import Index
-from earth_embed.data.thinning import Thinning
+from earth_embed.datasets.preparation.index import Index, Thinning
+from earth_embed.datasets.preparation.prepare import Work, prepare_from_files
+from earth_embed.datasets.s2_100k import S2100k
 from earth_embed.errors import ConfigError, CoordinateError, DataError
 from tests.conftest import random_places
 from tests.datasets.chips import shards, write_index, write_source

@@ -7,12 +7,12 @@ import shutil
 import numpy as np
 import pytest
 
+from earth_embed.cells import is_held_out
 from earth_embed.cli import main
-from earth_embed.data.datasets.places import is_validation
-from earth_embed.data.datasets.wikipedia import TEXT_CHARACTERS, Wikipedia
-from earth_embed.data.preparation import Work, prepare_from_files
 from earth_embed.data.sources import encode_text
-from earth_embed.data.tfds_source import open_tfds, prepare
+from earth_embed.data.tfds import open_tfds, prepare
+from earth_embed.datasets.preparation.prepare import Work, prepare_from_files
+from earth_embed.datasets.wikipedia import TEXT_CHARACTERS, Wikipedia
 from earth_embed.errors import DataError
 from tests.conftest import random_places
 from tests.datasets.chips import flip_a_bit
@@ -85,7 +85,7 @@ def test_every_article_with_a_place_stands_once_in_its_split(published, prepared
             assert example["text"].decode() == text
             assert example["title"].decode() == f"Place {key[1]}"
             lonlat = np.array([example["lon"], example["lat"]])
-            assert is_validation(lonlat[None])[0] == (split == "validation")
+            assert is_held_out(lonlat[None])[0] == (split == "validation")
             found[key] = lonlat
     assert found.keys() == places.keys()
     for key, lonlat in found.items():

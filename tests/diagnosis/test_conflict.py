@@ -9,10 +9,10 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from earth_embed.config import Melt
-from earth_embed.diagnosis.conflict import conflict
-from earth_embed.encoders.towers import LOCATION, Towers
+from earth_embed.diagnosis.limits import conflict
 from earth_embed.losses.nt_xent import nt_xent
 from earth_embed.losses.pairs import Pairs
+from earth_embed.step.towers import LOCATION, Towers
 from tests.conftest import random_places
 from tests.training.runs import SMALL
 

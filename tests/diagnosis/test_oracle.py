@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from earth_embed.diagnosis.oracle import oracle
+from earth_embed.diagnosis.limits import oracle
 
 
 def embeddings(seed, count=32, dim=16):

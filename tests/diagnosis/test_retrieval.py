@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from earth_embed.coordinates import EARTH_RADIUS_KM, unit_vector
-from earth_embed.diagnosis.retrieval import nearest_place, retrieval
+from earth_embed.diagnosis.geometry import nearest_place, retrieval
 from tests.conftest import random_places
 
 

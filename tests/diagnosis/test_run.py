@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from earth_embed.cli import main
-from earth_embed.diagnosis import Settings, diagnose_run, read_section
+from earth_embed.diagnosis.report import read_section
+from earth_embed.diagnosis.results import Settings
+from earth_embed.diagnosis.run import diagnose_run
 from earth_embed.errors import ConfigError, RunError
 from earth_embed.evaluation import run as evaluation
 from tests.evaluation.worlds import world

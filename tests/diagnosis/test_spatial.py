@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from earth_embed.coordinates import EARTH_RADIUS_KM, unit_vector
-from earth_embed.diagnosis.spatial import similarity_by_distance
+from earth_embed.diagnosis.geometry import similarity_by_distance
 from tests.conftest import random_places
 
 

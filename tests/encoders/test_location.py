@@ -21,11 +21,11 @@ from earth_embed.config import (
     TokenTransformer,
     Wrap,
 )
-from earth_embed.config.location import published
-from earth_embed.encoders.harmonics import spherical_harmonics
+from earth_embed.encoders import published
+from earth_embed.encoders.harmonics.basis import spherical_harmonics
 from earth_embed.encoders.location import build_location, init_location, parameter_count
 from earth_embed.encoders.networks.siren import uniform
-from earth_embed.keys import named_key
+from earth_embed.hashing import named_key
 from tests.conftest import random_places
 
 KEY = jax.random.key(0)

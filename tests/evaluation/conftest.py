@@ -5,7 +5,8 @@ import pytest
 
 from earth_embed.config import Experiment, Modality, Pair
 from earth_embed.coordinates import unit_vector
-from earth_embed.evaluation import baselines, run
+from earth_embed.evaluation import run
+from earth_embed.evaluation import run as baselines
 
 from .worlds import world
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from earth_embed.config import Cartesian, Concatenation, Linear, LocationConfig, SphericalHarmonics
-from earth_embed.evaluation.baselines import baselines
+from earth_embed.evaluation.run import baselines
 from earth_embed.training.run_dir import open_run
 from tests.conftest import random_places
 from tests.training.runs import SMALL

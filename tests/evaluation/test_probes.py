@@ -7,8 +7,7 @@ from sklearn.linear_model import Ridge
 
 from earth_embed.coordinates import EARTH_RADIUS_KM
 from earth_embed.evaluation import mlp
-from earth_embed.evaluation.interpolation import interpolator
-from earth_embed.evaluation.ridge import PenaltyPath, ridge_probe, standardise
+from earth_embed.evaluation.probes import PenaltyPath, interpolator, ridge_probe, standardise
 from earth_embed.evaluation.splits import Split, hold_out
 
 from .worlds import classification, places, regression

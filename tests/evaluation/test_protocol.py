@@ -12,11 +12,10 @@ from earth_embed.coordinates import block_of, unit_vector
 from earth_embed.errors import ConfigError, DataError
 from earth_embed.evaluation import run
 from earth_embed.evaluation.protocol import evaluate, out_of_block, select_targets
-from earth_embed.evaluation.report import write_report
+from earth_embed.evaluation.report import print_summary, write_report
 from earth_embed.evaluation.results import INTERPOLATION, MEAN, Row, load_results
 from earth_embed.evaluation.scores import score
 from earth_embed.evaluation.settings import Settings
-from earth_embed.evaluation.tables import print_summary
 
 from .worlds import world
 

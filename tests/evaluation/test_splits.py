@@ -7,13 +7,7 @@ from hypothesis import strategies as st
 
 from earth_embed.coordinates import block_of
 from earth_embed.errors import DataError
-from earth_embed.evaluation.splits import (
-    deal,
-    hold_out,
-    inner_split,
-    leave_one_out,
-    limit_labels,
-)
+from earth_embed.evaluation.splits import deal, hold_out, inner_split, leave_one_out, limit_labels
 
 from .worlds import places
 

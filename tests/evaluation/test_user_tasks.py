@@ -11,14 +11,15 @@ from affine import Affine
 from rich.console import Console
 
 from earth_embed.coordinates import block_of, unit_vector
-from earth_embed.data.labels import Labels
-from earth_embed.data.tasks import parse_tasks
 from earth_embed.errors import ConfigError, DataError
-from earth_embed.evaluation import holdouts, run
+from earth_embed.evaluation import run
+from earth_embed.evaluation import splits as holdouts
 from earth_embed.evaluation.protocol import evaluate
+from earth_embed.evaluation.report import print_summary
 from earth_embed.evaluation.results import INTERPOLATION, MEAN, Row, load_results
 from earth_embed.evaluation.settings import Settings
-from earth_embed.evaluation.tables import print_summary
+from earth_embed.tasks.labels import Labels
+from earth_embed.tasks.user_tasks import parse_tasks
 
 from .worlds import places, world
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from earth_embed.coordinates import unit_vector
-from earth_embed.data.labels import Labels, Target
+from earth_embed.tasks.labels import Labels, Target
 
 
 def places(count, seed=0):

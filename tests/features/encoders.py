@@ -1,10 +1,10 @@
 """Small frozen encoders, for this process's tests and for the processes that they start."""
 
-from earth_embed.encoders.frozen import FrozenEncoder
-from earth_embed.encoders.frozen.inputs import ImageInput, TextInput
-from earth_embed.encoders.frozen.resnet import ResNet
-from earth_embed.encoders.frozen.text import SentenceEncoder
-from earth_embed.encoders.frozen.transformer import Blocks
+from earth_embed.features.frozen import FrozenEncoder
+from earth_embed.features.inputs import ImageInput, TextInput
+from earth_embed.features.text import SentenceEncoder
+from earth_embed.features.transformer import Blocks
+from earth_embed.features.vision import ResNet
 
 SMALL = {
     "small": FrozenEncoder(

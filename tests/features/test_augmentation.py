@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter1d
 
-from earth_embed.config.views import ViewSettings
-from earth_embed.encoders.augmentation import (
+from earth_embed.errors import ConfigError
+from earth_embed.features.views import (
+    ViewSettings,
     augment,
     gaussian_blur,
     random_blur,
     random_flips,
     random_resized_crop,
 )
-from earth_embed.errors import ConfigError
 
 KEYS = jax.random.split(jax.random.key(3), 64)
 BANDS = [1, 3, 12]

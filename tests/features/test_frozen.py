@@ -8,12 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from earth_embed.encoders.frozen import PUBLISHED, FrozenEncoder
-from earth_embed.encoders.frozen.inputs import ImageInput, TextInput
-from earth_embed.encoders.frozen.resnet import ResNet
-from earth_embed.encoders.frozen.text import ClipText, SentenceEncoder
-from earth_embed.encoders.frozen.transformer import Blocks
-from earth_embed.encoders.frozen.vision import VisionTransformer
+from earth_embed.features.frozen import PUBLISHED, FrozenEncoder
+from earth_embed.features.inputs import ImageInput, TextInput
+from earth_embed.features.text import ClipText, SentenceEncoder
+from earth_embed.features.transformer import Blocks
+from earth_embed.features.vision import ResNet, VisionTransformer
 
 PIXELS = ImageInput(16, 16, (10.0, 20.0), (2.0, 4.0))
 SMALL = {

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from earth_embed.encoders.frozen import PUBLISHED
-from earth_embed.encoders.frozen.inputs import ImageInput, TextInput, with_cirrus
 from earth_embed.errors import DataError
+from earth_embed.features.frozen import PUBLISHED
+from earth_embed.features.inputs import ImageInput, TextInput, with_cirrus
 
 
 def test_the_missing_band_is_the_eleventh():

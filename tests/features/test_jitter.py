@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from earth_embed.coordinates import EARTH_RADIUS_KM, unit_vector
-from earth_embed.encoders.jitter import jitter
+from earth_embed.features.views import jitter
 
 COUNT = 256
 KEYS = jax.random.split(jax.random.key(1), COUNT)

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from earth_embed.encoders.frozen.inputs import TextInput
-from earth_embed.encoders.frozen.tokens import Tokeniser
 from earth_embed.errors import DataError
+from earth_embed.features.inputs import TextInput, Tokeniser
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "zu", "##rich", "##g", "san", "jose"]
 

@@ -8,14 +8,13 @@ import pytest
 from flax.traverse_util import flatten_dict
 from safetensors.numpy import save_file
 
-from earth_embed.encoders.frozen import FrozenEncoder
-from earth_embed.encoders.frozen.inputs import ImageInput, TextInput
-from earth_embed.encoders.frozen.resnet import ResNet
-from earth_embed.encoders.frozen.text import ClipText, SentenceEncoder
-from earth_embed.encoders.frozen.transformer import Blocks
-from earth_embed.encoders.frozen.vision import ClipImage, VisionTransformer
 from earth_embed.errors import CheckpointError
-from earth_embed.importing.frozen import expected_arrays, read_frozen
+from earth_embed.features.frozen import FrozenEncoder
+from earth_embed.features.inputs import ImageInput, TextInput
+from earth_embed.features.text import ClipText, SentenceEncoder
+from earth_embed.features.transformer import Blocks
+from earth_embed.features.vision import ClipImage, ResNet, VisionTransformer
+from earth_embed.features.weights import expected_arrays, read_frozen
 
 PIXELS = ImageInput(16, 16, (0.0,) * 3, (1.0,) * 3)
 BLOCKS = Blocks(8, 2, 2)

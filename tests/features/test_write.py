@@ -10,17 +10,17 @@ from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from earth_embed.cli import main
-from earth_embed.config.views import ViewSettings
 from earth_embed.coordinates import EARTH_RADIUS_KM, unit_vector
-from earth_embed.data.features_source import open_features
+from earth_embed.data.features import open_features
 from earth_embed.data.sources import ArraySource, Views
 from earth_embed.data.tables import open_table
-from earth_embed.encoders.frozen import PUBLISHED
 from earth_embed.errors import ConfigError, DataError, EarthEmbedError
-from earth_embed.importing.frozen import expected_arrays, read_frozen
-from earth_embed.serving import features as module
-from earth_embed.serving.features import write_features
-from earth_embed.training.checksums import sha256
+from earth_embed.features import write as module
+from earth_embed.features.frozen import PUBLISHED
+from earth_embed.features.views import ViewSettings
+from earth_embed.features.weights import expected_arrays, read_frozen
+from earth_embed.features.write import write_features
+from earth_embed.training.choice import sha256
 from tests.conftest import limited_file_size, random_places
 from tests.features.encoders import SMALL
 from tests.training.runs import contents

@@ -9,7 +9,7 @@ from earth_embed.config import GeodesicNtXent, Memory, NtXent, Sigmoid
 from earth_embed.coordinates import EARTH_RADIUS_KM
 from earth_embed.losses.build import build_loss
 from earth_embed.losses.pairs import Pairs
-from earth_embed.step.parallel import over_batch
+from earth_embed.step.mesh import over_batch
 
 LOSSES = [
     NtXent(),

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from earth_embed.config import GeodesicNtXent, NtXent, Sigmoid
 from earth_embed.losses.build import forms
 from earth_embed.losses.geodesic import great_circle_km
-from earth_embed.losses.pairs import Pairs
-from earth_embed.losses.rule import unit_vectors
+from earth_embed.losses.pairs import Pairs, unit_vectors
 from tests.conftest import random_places
 from tests.losses.batches import LOSSES, haversine_km, make_batch, reference
 

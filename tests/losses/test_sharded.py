@@ -6,7 +6,7 @@ import pytest
 
 from earth_embed.config import Memory, NtXent
 from earth_embed.losses.build import build_loss
-from earth_embed.step.parallel import build_mesh
+from earth_embed.step.mesh import build_mesh
 from tests.losses.batches import (
     LOSSES,
     assert_same,

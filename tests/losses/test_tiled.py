@@ -9,7 +9,7 @@ from earth_embed.config import GeodesicNtXent, Memory, NtXent
 from earth_embed.losses import build
 from earth_embed.losses.build import build_loss
 from earth_embed.losses.pairs import Pairs
-from earth_embed.step.parallel import build_mesh
+from earth_embed.step.mesh import build_mesh
 from tests.losses.batches import LOSSES, assert_same, make_batch, value_and_gradients, whole
 
 

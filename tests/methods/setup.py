@@ -5,10 +5,10 @@ from functools import partial
 import jax
 
 from earth_embed.data.pipeline import Batches
-from earth_embed.encoders.towers import Towers
 from earth_embed.methods import build_method
-from earth_embed.step.parallel import build_mesh, compile_step, init_sharded, replicated
+from earth_embed.step.mesh import build_mesh, compile_step, init_sharded, replicated
 from earth_embed.step.state import Updater
+from earth_embed.step.towers import Towers
 from earth_embed.training.feed import example_shapes, feed
 
 

@@ -12,7 +12,7 @@ from earth_embed.config import LogitScale, Melt, Salt
 from earth_embed.data.order import Draw
 from earth_embed.losses.nt_xent import nt_xent
 from earth_embed.losses.pairs import Pairs
-from earth_embed.methods.melt import quotas
+from earth_embed.methods.batch import quotas
 from tests.conftest import METHODS
 from tests.methods.setup import Setup
 from tests.training.runs import assert_same_update

@@ -12,13 +12,12 @@ from safetensors.torch import save_file
 from timm.models.resnet import BasicBlock, Bottleneck
 from timm.models.resnet import ResNet as TimmResNet
 
-from earth_embed.encoders.frozen import PUBLISHED, FrozenEncoder
-from earth_embed.encoders.frozen.inputs import ImageInput, TextInput
-from earth_embed.encoders.frozen.resnet import ResNet
-from earth_embed.encoders.frozen.text import ClipText, SentenceEncoder
-from earth_embed.encoders.frozen.transformer import Blocks
-from earth_embed.encoders.frozen.vision import ClipImage, VisionTransformer
-from earth_embed.importing.frozen import expected_arrays, read_frozen
+from earth_embed.features.frozen import PUBLISHED, FrozenEncoder
+from earth_embed.features.inputs import ImageInput, TextInput
+from earth_embed.features.text import ClipText, SentenceEncoder
+from earth_embed.features.transformer import Blocks
+from earth_embed.features.vision import ClipImage, ResNet, VisionTransformer
+from earth_embed.features.weights import expected_arrays, read_frozen
 
 CHIPS = ImageInput(32, 32, (0.0,) * 13, (10_000.0,) * 13)
 TOLERANCE = 1e-5

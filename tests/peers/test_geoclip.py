@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from earth_embed import load
 from earth_embed.cli import main
-from earth_embed.config.location.published import geoclip as published_geoclip
+from earth_embed.encoders.published import geoclip as published_geoclip
+from earth_embed.pretrained.encoder import load
 from tests.conftest import random_places
 
 # torch.jit.script warns that it is deprecated; the published encoder uses it.

@@ -7,10 +7,9 @@ import pytest
 import sympy
 import torch
 
-from earth_embed import load
-from earth_embed.encoders.positional.satclip_polynomials import coefficient_errors
-from earth_embed.importing import import_weights
-from earth_embed.pretrained import LocationEncoder
+from earth_embed.encoders.positional.harmonics import coefficient_errors
+from earth_embed.pretrained.encoder import LocationEncoder, load
+from earth_embed.pretrained.imports import import_weights
 from tests.conftest import random_places
 from tests.pretrained.published import satclip_basis
 

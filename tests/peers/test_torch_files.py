@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from earth_embed.errors import CheckpointError
-from earth_embed.importing.weights import read_weights
+from earth_embed.torchfiles import read_weights
 
 TENSORS = {
     "a": torch.arange(6, dtype=torch.float64).reshape(2, 3) / 3,

@@ -12,17 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import earth_embed
-from earth_embed.config import (
-    Cartesian,
-    Checkpoints,
-    Concatenation,
-    Linear,
-    LocationConfig,
-    Wrap,
-)
-from earth_embed.encoders.towers import Towers
+from earth_embed.config import Cartesian, Checkpoints, Concatenation, Linear, LocationConfig, Wrap
 from earth_embed.errors import CheckpointError, ConfigError, CoordinateError, RunError
-from earth_embed.pretrained import LocationEncoder, load, untrained
+from earth_embed.pretrained.encoder import LocationEncoder, load, untrained
+from earth_embed.step.towers import Towers
 from earth_embed.training import loop
 from earth_embed.training.run_dir import open_run
 from tests.conftest import random_places

@@ -4,16 +4,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from earth_embed import load
 from earth_embed.cli import main
 from earth_embed.config import SphericalHarmonics
 from earth_embed.errors import CheckpointError, ConfigError, RunError
-from earth_embed.evaluation.baselines import baselines
-from earth_embed.importing import import_weights
-from earth_embed.importing import run as importing_run
-from earth_embed.importing.satclip import satclip
-from earth_embed.importing.weights import Weights
-from earth_embed.pretrained import LocationEncoder, untrained
+from earth_embed.evaluation.run import baselines
+from earth_embed.pretrained import imports as importing_run
+from earth_embed.pretrained.encoder import LocationEncoder, load, untrained
+from earth_embed.pretrained.imports import import_weights
+from earth_embed.pretrained.published import satclip
+from earth_embed.torchfiles import Weights
 from earth_embed.training.run_dir import check_run, read_experiment
 from tests.conftest import random_places
 from tests.pretrained.published import (

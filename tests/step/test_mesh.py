@@ -12,7 +12,7 @@ from jax.sharding import PartitionSpec
 
 from earth_embed.config import LocationConfig, Memory, Siren, SphericalHarmonics
 from earth_embed.errors import ConfigError
-from earth_embed.step.parallel import (
+from earth_embed.step.mesh import (
     build_mesh,
     compile_step,
     gathered,

@@ -17,9 +17,8 @@ from earth_embed.config import (
     Siren,
     SphericalHarmonics,
 )
-from earth_embed.encoders.towers import Towers
 from earth_embed.errors import ConfigError
-from earth_embed.step.parallel import (
+from earth_embed.step.mesh import (
     build_mesh,
     check_divisible,
     compile_step,
@@ -27,6 +26,7 @@ from earth_embed.step.parallel import (
     replicated,
 )
 from earth_embed.step.state import Updater, learning_rate_schedule
+from earth_embed.step.towers import Towers
 from tests.training.runs import assert_same_state
 
 

@@ -8,16 +8,15 @@ import numpy as np
 import pytest
 
 from earth_embed.config import Modality
-from earth_embed.encoders.modality import Tower, build, register
-from earth_embed.encoders.modality.windows import windows
-from earth_embed.encoders.towers import Towers
+from earth_embed.encoders.modality import Tower, build_tower, register, windows
 from earth_embed.errors import ConfigError
+from earth_embed.step.towers import Towers
 
 KEY = jax.random.key(0)
 
 
 def tower(kind, features=6):
-    return build(Modality("m", "memory", "sample", kind, width=8, depth=2), features, jnp.float32)
+    return build_tower("m", kind, features=features, width=8, depth=2)
 
 
 @pytest.fixture

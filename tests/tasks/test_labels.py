@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from earth_embed.coordinates import EARTH_RADIUS_KM, unit_vector
-from earth_embed.data.labels import Target, load_labels, refuse_leaks
 from earth_embed.errors import DataError
+from earth_embed.tasks.labels import Target, load_labels, refuse_leaks
 
 LAYERS = ("elevation", "koppen_geiger", "geonames_population", "geonames_country")
 

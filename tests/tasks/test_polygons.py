@@ -9,8 +9,8 @@ import pytest
 import shapely
 from shapely.geometry import MultiPolygon, Point, Polygon, box
 
-from earth_embed.data.taskpolygons import polygon_of, read_polygons
 from earth_embed.errors import DataError
+from earth_embed.tasks.polygons import polygon_of, read_polygons
 
 
 def star(rng, x, y, radius):

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from PIL import Image
 
-from earth_embed.data.datasets.rasters import nearest
-from earth_embed.data.taskrasters import NO_DATA, OUTSIDE, pixels_at
+from earth_embed.datasets.packaged import nearest
 from earth_embed.errors import DataError
+from earth_embed.tasks.rasters import NO_DATA, OUTSIDE, pixels_at
 
 GLOBE = (-180, -90, 180, 90)
 

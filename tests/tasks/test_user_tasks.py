@@ -16,9 +16,15 @@ from PIL import Image
 from shapely.geometry import MultiPolygon, Point, box
 
 from earth_embed.coordinates import unit_vector
-from earth_embed.data.labels import refuse_leaks
-from earth_embed.data.tasks import Task, at_the_same_places, parse_task, parse_tasks, read_task
 from earth_embed.errors import ConfigError, CoordinateError, DataError
+from earth_embed.tasks.labels import refuse_leaks
+from earth_embed.tasks.user_tasks import (
+    Task,
+    at_the_same_places,
+    parse_task,
+    parse_tasks,
+    read_task,
+)
 
 
 def read(text, lonlat=((0.0, 0.0),)):

@@ -20,9 +20,9 @@ from earth_embed.config import (
     Siren,
     SphericalHarmonics,
 )
-from earth_embed.encoders.towers import Towers
-from earth_embed.step.parallel import build_mesh, replicated
+from earth_embed.step.mesh import build_mesh, replicated
 from earth_embed.step.state import Updater
+from earth_embed.step.towers import Towers
 from earth_embed.training.accounting import MEASURED
 from earth_embed.training.feed import example_shapes
 from tests.conftest import random_places

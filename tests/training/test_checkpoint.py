@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from earth_embed.config import LocationConfig, Siren, SphericalHarmonics
 from earth_embed.errors import CheckpointError, FaultWarning
-from earth_embed.pretrained import load
-from earth_embed.training import checksums, loop
+from earth_embed.pretrained.encoder import load
+from earth_embed.training import choice as checksums
+from earth_embed.training import loop
 from earth_embed.training.checkpoint import Checkpointer
 from earth_embed.training.choice import SCORE, choose
 from earth_embed.training.loop import train

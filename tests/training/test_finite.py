@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from earth_embed.config import Checkpoints, Optimizer
-from earth_embed.data.order import batch_indices, hash_string, steps_per_epoch
+from earth_embed.data.order import batch_indices, steps_per_epoch
 from earth_embed.errors import FaultWarning, RunError
-from earth_embed.training import finite
+from earth_embed.hashing import hash_string
+from earth_embed.training import stopping as finite
 from earth_embed.training.loop import train
 from tests.methods.setup import Setup
 from tests.training.runs import assert_same_state, checkpoint_steps, metrics

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import pytest
 from jax.sharding import PartitionSpec
 
-from earth_embed.step.flops import peak_flops, product_flops
-from earth_embed.step.parallel import build_mesh
+from earth_embed.step.mesh import build_mesh
+from earth_embed.training.accounting import peak_flops, product_flops
 from tests.methods.setup import Setup
 
 X, W = jnp.ones((16, 5)), jnp.ones((5, 7))

@@ -21,10 +21,10 @@ from earth_embed.config import (
 )
 from earth_embed.data.open import Splits
 from earth_embed.data.sources import ArraySource
-from earth_embed.errors import ConfigError, DataError, RunError
+from earth_embed.errors import ConfigError, DataError, Interrupted, RunError
 from earth_embed.training import loop
 from earth_embed.training.checkpoint import Checkpointer
-from earth_embed.training.loop import Interrupted, train
+from earth_embed.training.loop import train
 from earth_embed.training.run_dir import locked
 from tests.conftest import make_source
 from tests.training.runs import (

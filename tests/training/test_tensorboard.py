@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from earth_embed.errors import FaultWarning
-from earth_embed.training.tensorboard import TensorBoard
+from earth_embed.training.records import TensorBoard
 from tests.conftest import limited_file_size
 
 

@@ -40,7 +40,7 @@ class Skipped(NamedTuple):
     what: str
 
 
-Examples: TypeAlias = Callable[[tuple[Any, ...]], Iterator[bytes | Skipped]]
+MakeExamples: TypeAlias = Callable[[tuple[Any, ...]], Iterator[bytes | Skipped]]
 """Rows of an index → a serialised example, or why there is none, for each."""
 
 
@@ -63,7 +63,7 @@ class Record:
     skipped: dict[str, list[str]]
 
 
-def make_piece(piece: Piece, folder: Path, examples: Examples) -> None:
+def make_piece(piece: Piece, folder: Path, examples: MakeExamples) -> None:
     """Writes one piece and its record. The same rows make the same bytes, wherever and whenever.
 
     Args:

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from earth_embed.data.datasets.places import is_validation
-from earth_embed.data.pieces import (
-    Examples,
+from earth_embed.cells import is_held_out
+from earth_embed.datasets.preparation.index import Index, PublishedFiles, Thinning
+from earth_embed.datasets.preparation.pieces import (
+    MakeExamples,
     Piece,
     faults,
     forget,
@@ -25,12 +26,16 @@ from earth_embed.data.pieces import (
     read_record,
     remove_leftovers,
 )
-from earth_embed.data.prepared import open_published, published_folder, write_metadata
-from earth_embed.data.published import Index, PublishedFiles
-from earth_embed.data.runners import progress, run_beam, run_processes
-from earth_embed.data.tfds_source import PLAN_FILE, has_checksums, prepared_files
-from earth_embed.data.thinning import Thinning
-from earth_embed.data.totals import Totals
+from earth_embed.datasets.preparation.prepared import (
+    PLAN_FILE,
+    Totals,
+    has_checksums,
+    open_published,
+    prepared_files,
+    published_folder,
+    write_metadata,
+)
+from earth_embed.datasets.preparation.runners import progress, run_beam, run_processes
 from earth_embed.errors import ConfigError, DataError, EarthEmbedError
 from earth_embed.files import one_at_a_time, write_text
 
@@ -173,7 +178,7 @@ def _cut(name: str, index: Index, rows_per_file: int) -> list[Piece]:
 
     One cell in ten is for validation, as for every data set.
     """
-    held_out = is_validation(index.lonlat)
+    held_out = is_held_out(index.lonlat)
     pieces = []
     for split, members in (("train", ~held_out), ("validation", held_out)):
         rows = index.rows(members)
@@ -185,7 +190,7 @@ def _cut(name: str, index: Index, rows_per_file: int) -> list[Piece]:
 
 
 def _extract(
-    folder: Path, work: Work, verify: bool, pieces: Sequence[Piece], examples: Examples
+    folder: Path, work: Work, verify: bool, pieces: Sequence[Piece], examples: MakeExamples
 ) -> list[Path]:
     """Makes the files that an index is read from; they stay beside the data set's versions."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -207,7 +212,7 @@ def _make(
     folder: Path,
     pieces: Sequence[Piece],
     todo: Sequence[Piece],
-    examples: Examples,
+    examples: MakeExamples,
     work: Work,
     doing: str = "prepare",
     unit: str = " rows",

@@ -7,12 +7,14 @@ this package, and a feature may have another size in each preparation.
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from earth_embed.data.datasets.catalogue import check_from_files
-from earth_embed.data.published import PublishedFiles
-from earth_embed.data.totals import Totals
+from earth_embed.datasets.preparation.index import PublishedFiles
+from earth_embed.datasets.preparation.pieces import Piece, read_record
 from earth_embed.errors import DataError, EarthEmbedError, require
 
 if TYPE_CHECKING:
@@ -22,12 +24,7 @@ VERSION = "1.0.0"
 
 
 def published_folder(dataset: str, data_dir: str | os.PathLike[str] | None) -> Path:
-    """Where a data set that is made from published files lies, whether or not it is there.
-
-    Raises:
-        DataError: there is no such data set.
-    """
-    check_from_files(dataset)
+    """Where a data set that is made from published files lies, whether or not it is there."""
     root = _tfds().core.constants.DATA_DIR if data_dir is None else data_dir
     return Path(root).expanduser().absolute() / dataset / VERSION
 
@@ -97,3 +94,75 @@ def _tfds() -> Any:
     except ImportError as error:
         raise require(str(error.name), "data", "a data set from published files") from error
     return tensorflow_datasets
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What the records of a folder add up to."""
+
+    lengths: dict[str, list[int]]
+    """Examples in each file, by split."""
+    example_bytes: Counter[str]
+    """By split, before compression."""
+    bytes: int
+    """Of all files."""
+    rows: int
+    """Of the index."""
+    skipped: Counter[str]
+    """Rows without an example, by reason."""
+
+    @classmethod
+    def of(cls, folder: Path, pieces: Sequence[Piece], skipped: Counter[str]) -> Totals:
+        """Adds up the records.
+
+        Args:
+            folder: Where the files are.
+            pieces: What they were made from.
+            skipped: Rows of the index that are in no piece, by reason.
+
+        Raises:
+            DataError: a file is not there.
+        """
+        lengths: dict[str, list[int]] = {}
+        example_bytes: Counter[str] = Counter()
+        rows = sum(len(piece.rows) for piece in pieces) + skipped.total()
+        skipped = skipped.copy()
+        size = 0
+        for piece in pieces:
+            record = read_record(folder / piece.file)
+            if record is None:
+                raise DataError(f"{folder / piece.file} was not made; do all workers see {folder}?")
+            lengths.setdefault(piece.split, []).append(record.examples)
+            example_bytes[piece.split] += record.example_bytes
+            skipped.update({reason: len(rows) for reason, rows in record.skipped.items()})
+            size += record.bytes
+        return cls(lengths, example_bytes, size, rows, skipped)
+
+    @property
+    def examples(self) -> Counter[str]:
+        """By split."""
+        return Counter({split: sum(lengths) for split, lengths in self.lengths.items()})
+
+    def __str__(self) -> str:
+        examples = " and ".join(f"{count:,} {split}" for split, count in self.examples.items())
+        reasons = ", ".join(f"{n:,} {reason}" for reason, n in sorted(self.skipped.items()))
+        return (
+            f"{examples} examples in {sum(map(len, self.lengths.values()))} files, "
+            f"{self.bytes / 1e6:,.1f} MB; skipped {self.skipped.total():,} of {self.rows:,} rows"
+            + (f": {reasons}" if reasons else "")
+        )
+
+
+PLAN_FILE = "plan.json"
+"""Lies in the folder of a data set that was made in pieces, whose files have checksums."""
+
+
+def has_checksums(builder: tfds.core.DatasetBuilder) -> bool:
+    """Whether a data set was made in pieces: see `preparation`."""
+    return (Path(builder.data_path) / PLAN_FILE).is_file()
+
+
+def prepared_files(builder: tfds.core.DatasetBuilder) -> list[Path]:
+    """The files that hold the examples of a prepared data set."""
+    splits = builder.info.splits.values()
+    return [Path(path) for split in splits for path in split.filepaths]

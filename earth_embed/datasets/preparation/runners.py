@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from earth_embed.data.pieces import Piece, read_record
+from earth_embed.datasets.preparation.pieces import Piece, read_record
 from earth_embed.errors import EarthEmbedError, require
 
 Make = Callable[[Piece], None]

@@ -1,12 +1,16 @@
-"""Real spherical harmonics of any degree, alone and fused with the dense layer after them."""
+"""Real spherical harmonics of any degree, alone and fused with the dense layer after them.
+
+`basis` is the reference and the front door; the other modules are the forms that it chooses from.
+"""
 
 from earth_embed.encoders.harmonics.basis import (
     NORMALISATIONS,
     degree_and_order,
+    harmonics_dense,
+    harmonics_flops,
     satclip_factors,
     spherical_harmonics,
 )
-from earth_embed.encoders.harmonics.fused import harmonics_dense, harmonics_flops
 
 __all__ = [
     "NORMALISATIONS",

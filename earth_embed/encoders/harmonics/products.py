@@ -24,10 +24,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from earth_embed.encoders.harmonics.angles import multiples
+from earth_embed.encoders.sine import multiples
 
 UP_TO = 128
 """The largest L for this form: its table has L³ numbers, and its cost grows as fast."""
+
+
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from earth_embed.encoders.harmonics import recurrence
-from earth_embed.encoders.harmonics.angles import multiples
+from earth_embed.encoders.sine import multiples
 
 _SEGMENT = 64
 """Degrees that share one width of row; a row holds the orders up to the last of its segment."""

@@ -2,17 +2,121 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
-from earth_embed.config import Linear, Mlp, ResidualMlp
-from earth_embed.encoders.networks.base import Dense, Network, dense_flops
 from earth_embed.encoders.positional.base import Features
+from earth_embed.errors import Checks
+
+OWNER = "location.network"
 
 
-class LinearNetwork(Network):
+class NetworkModule(nn.Module):
+    """What every network is: features (N, n) to embeddings (N, features).
+
+    FLOPs count one for each sum, product and elementary function.
+
+    Attributes:
+        config: Its settings.
+        features: Dimension D of the output.
+        dtype: Type of the matrix products; parameters are float32.
+    """
+
+    config: Any
+    features: int
+    dtype: Any = jnp.float32
+
+    def flops(self, n: int) -> int:
+        """FLOPs for one place with n features."""
+        raise NotImplementedError
+
+    def __call__(self, x: Features, train: bool = False) -> jax.Array:
+        """Maps (N, n) to (N, features)."""
+        raise NotImplementedError
+
+
+class Dense(nn.Module):
+    """x W + b, where x may be lazy: it is asked for nothing but its shape and the product.
+
+    Attributes:
+        features: Width of the output.
+        dtype: Type of the product; parameters are float32.
+        kernel_init: Initialiser of W.
+        bias_init: Initialiser of b.
+    """
+
+    features: int
+    dtype: Any = jnp.float32
+    kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+    bias_init: nn.initializers.Initializer = nn.initializers.zeros_init()
+
+    @nn.compact
+    def __call__(self, x: Features) -> jax.Array:
+        """Maps (N, n) to (N, features)."""
+        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features), jnp.float32)
+        bias = self.param("bias", self.bias_init, (self.features,), jnp.float32)
+        return x.astype(self.dtype) @ kernel.astype(self.dtype) + bias.astype(self.dtype)[None, :]
+
+
+def dense_flops(n: int, m: int) -> int:
+    """FLOPs of x W + b for one x of n entries and m outputs."""
+    return 2 * n * m + m
+
+
+@dataclass(frozen=True)
+class Mlp:
+    """A multilayer perceptron with ReLU activations (as in GeoCLIP)."""
+
+    hidden: tuple[int, ...] = (1024, 1024, 1024)
+    """Widths of the hidden layers."""
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        faults = Checks(OWNER, self)
+        _check_widths(faults, self.hidden)
+        faults.raise_if_any()
+
+    def module(self, features: int, dtype: Any, scales: int = 1) -> MlpNetwork:
+        """The Flax module of these settings; its parameters are called "mlp"."""
+        return MlpNetwork(self, features, dtype, name="mlp")
+
+
+@dataclass(frozen=True)
+class ResidualMlp:
+    """A dense layer, then residual blocks: x + W₂ gelu(W₁ norm(x))."""
+
+    width: int = 512
+    """Width of the blocks."""
+    depth: int = 4
+    """Number of blocks."""
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        faults = Checks(OWNER, self)
+        faults.at_least("width", self.width, 1)
+        faults.at_least("depth", self.depth, 1)
+        faults.raise_if_any()
+
+    def module(self, features: int, dtype: Any, scales: int = 1) -> ResidualMlpNetwork:
+        """The Flax module of these settings; its parameters are called "residual_mlp"."""
+        return ResidualMlpNetwork(self, features, dtype, name="residual_mlp")
+
+
+@dataclass(frozen=True)
+class Linear:
+    """One dense layer."""
+
+    def module(self, features: int, dtype: Any, scales: int = 1) -> LinearNetwork:
+        """The Flax module of these settings; its parameters are called "linear"."""
+        return LinearNetwork(self, features, dtype, name="linear")
+
+
+class LinearNetwork(NetworkModule):
     """W x + b. Parameters: (n + 1) D."""
 
     config: Linear
@@ -27,7 +131,7 @@ class LinearNetwork(Network):
         return dense_flops(n, self.features)
 
 
-class MlpNetwork(Network):
+class MlpNetwork(NetworkModule):
     """Hidden layers h ← relu(W h + b), then a linear layer.
 
     Parameters: Σ (n_in + 1) n_out over the layers.
@@ -52,7 +156,7 @@ class MlpNetwork(Network):
         return hidden + dense_flops(widths[-1], self.features)
 
 
-class ResidualMlpNetwork(Network):
+class ResidualMlpNetwork(NetworkModule):
     """x ← W x + b, then blocks x ← x + W₂ gelu(W₁ norm(x) + b₁) + b₂, then norm and linear.
 
     Parameters: (n + 1) w + depth · (2 (w + 1) w + 2 w) + 2 w + (w + 1) D for width w.
@@ -82,3 +186,8 @@ class ResidualMlpNetwork(Network):
         block = 2 * dense_flops(width, width) + 17 * width
         ends = dense_flops(n, width) + 8 * width + dense_flops(width, self.features)
         return depth * block + ends
+
+
+def _check_widths(faults: Checks, hidden: tuple[int, ...]) -> None:
+    positive = bool(hidden) and all(width > 0 for width in hidden)
+    faults.expect(positive, "hidden", hidden, "at least one positive width")

@@ -2,21 +2,85 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from earth_embed.config import Siren
-from earth_embed.encoders.networks.base import Dense, Network, dense_flops
+from earth_embed.encoders.networks.dense import (
+    OWNER,
+    Dense,
+    NetworkModule,
+    _check_widths,
+    dense_flops,
+)
 from earth_embed.encoders.positional.base import Features
 from earth_embed.encoders.sine import SINE_FLOPS, sine
+from earth_embed.errors import Checks
 
 
-class SirenNetwork(Network):
+@dataclass(frozen=True)
+class Siren:
+    """A multilayer perceptron with sine activations (SIREN, as in SatCLIP)."""
+
+    hidden: tuple[int, ...] = (512, 512)
+    """Widths of the hidden layers."""
+    w0_first: float = 30.0
+    """Frequency w0 of the first sine layer (SIREN; SatCLIP uses 30). Low is smooth."""
+    w0_hidden: float = 1.0
+    """Frequency w0 of the other sine layers."""
+    dropout: float = 0.0
+    """Dropout on the hidden pre-activations while training (SatCLIP uses 0.5)."""
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        faults = Checks(OWNER, self)
+        _check_widths(faults, self.hidden)
+        faults.positive("w0_first", self.w0_first)
+        faults.positive("w0_hidden", self.w0_hidden)
+        faults.fraction("dropout", self.dropout)
+        faults.raise_if_any()
+
+    def module(self, features: int, dtype: Any, scales: int = 1) -> SirenNetwork:
+        """The Flax module of these settings; its parameters are called "siren"."""
+        return SirenNetwork(self, features, dtype, name="siren")
+
+
+@dataclass(frozen=True)
+class ResidualSiren:
+    """A deep SIREN whose pre-activations are averaged with those below (as in Climplicit)."""
+
+    width: int = 512
+    """Width of the hidden layers."""
+    depth: int = 16
+    """Number of hidden layers."""
+    w0_first: float = 30.0
+    """Frequency w0 of the first sine layer. Low is smooth."""
+    w0_hidden: float = 1.0
+    """Frequency w0 of the other sine layers."""
+    first: Literal["sine", "sinh"] = "sine"
+    """The first activation: sin(w0 h), or sin(w0 sinh 2h), which reaches higher frequencies."""
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        faults = Checks(OWNER, self)
+        faults.at_least("width", self.width, 1)
+        faults.at_least("depth", self.depth, 1)
+        faults.positive("w0_first", self.w0_first)
+        faults.positive("w0_hidden", self.w0_hidden)
+        faults.one_of("first", self.first, ("sine", "sinh"))
+        faults.raise_if_any()
+
+    def module(self, features: int, dtype: Any, scales: int = 1) -> ResidualSirenNetwork:
+        """The Flax module of these settings; its parameters are called "residual_siren"."""
+        return ResidualSirenNetwork(self, features, dtype, name="residual_siren")
+
+
+class SirenNetwork(NetworkModule):
     """Hidden layers h ← sin(w0 · (W h + b)), then a linear layer.
 
     Weights and biases start uniform in ±1/n_in (first layer), ±√(6/n_in)/w0 (hidden layers) and
@@ -63,3 +127,43 @@ def uniform(bound: float) -> nn.initializers.Initializer:
         return jax.random.uniform(key, shape, dtype, -bound, bound)
 
     return init
+
+
+class ResidualSirenNetwork(NetworkModule):
+    """Pre-activations h_0 = W_0 x + b_0 and h_k = (W_k x_k + b_k + h_k−1) / 2, then linear.
+
+    x_k+1 = sin(w0 h_k), but x_1 = sin(w0 sinh 2h_0) with the first activation "sinh": its slope
+    grows with |h|, so that the first layer spans many frequencies.
+
+    Weights start as in `SirenNetwork`, but √3 times as wide in the hidden layers. The mean of two
+    independent terms has (Var W x + Var h)/4, which stays at Var h if Var W x is three times it;
+    with SIREN's own width the signal would shrink by √3/2 a layer.
+
+    Parameters: (n + 1) w + (depth − 1)(w + 1) w + (w + 1) D for width w.
+
+    References:
+        Climplicit (arXiv 2504.05089), without its month; Gao & Jaiman 2024, "H-SIREN"
+        (arXiv 2410.04716) for sinh.
+    """
+
+    config: ResidualSiren
+
+    @nn.compact
+    def __call__(self, x: Features, train: bool = False) -> jax.Array:
+        """Maps (N, n) to (N, features)."""
+        config = self.config
+        h = sine_dense(x, config.width, None, self.dtype, "hidden_0")  # (N, width)
+        x = sine(config.w0_first * (h if config.first == "sine" else jnp.sinh(2 * h)))
+        w0 = config.w0_hidden
+        for k in range(1, config.depth):
+            h = (sine_dense(x, config.width, w0 / 3**0.5, self.dtype, f"hidden_{k}") + h) / 2
+            x = sine(w0 * h)
+        return sine_dense(x, self.features, 1.0, self.dtype, "last")
+
+    def flops(self, n: int) -> int:
+        """Dense layers, sines and products with w0; 2 for each mean, 2 for each sinh."""
+        width, later = self.config.width, self.config.depth - 1
+        sinh = 0 if self.config.first == "sine" else 2
+        first = dense_flops(n, width) + (1 + SINE_FLOPS + sinh) * width
+        hidden = later * (dense_flops(width, width) + (3 + SINE_FLOPS) * width)
+        return first + hidden + dense_flops(width, self.features)

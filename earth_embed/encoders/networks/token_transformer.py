@@ -2,16 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from earth_embed.config import TokenTransformer
-from earth_embed.encoders.networks.base import Dense, Network, dense_flops
+from earth_embed.encoders.networks.dense import OWNER, Dense, NetworkModule, dense_flops
 from earth_embed.encoders.positional.base import Features
+from earth_embed.errors import Checks
 
 
-class TokenTransformerNetwork(Network):
+@dataclass(frozen=True)
+class TokenTransformer:
+    """A transformer whose tokens are the scales of the encoding (as in UniGeoCLIP)."""
+
+    width: int = 256
+    """Width of a token."""
+    depth: int = 4
+    """Number of blocks."""
+    heads: int = 4
+    """Attention heads; they divide the width."""
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        faults = Checks(OWNER, self)
+        for name in ("width", "depth", "heads"):
+            faults.at_least(name, getattr(self, name), 1)
+        faults.raise_if_any()
+        faults.expect(self.width % self.heads == 0, "heads", self.heads, "a divisor of width")
+        faults.raise_if_any()
+
+    def module(self, features: int, dtype: Any, scales: int = 1) -> TokenTransformerNetwork:
+        """The Flax module of these settings; its parameters are called "token_transformer"."""
+        return TokenTransformerNetwork(
+            self, features, dtype, name="token_transformer", tokens=scales
+        )
+
+
+class TokenTransformerNetwork(NetworkModule):
     """One token for each of T scales, by a dense layer of its own, then pre-norm blocks.
 
         x ← x + attention(norm(x)),   x ← x + W₂ gelu(W₁ norm(x)), W₁ four times as wide

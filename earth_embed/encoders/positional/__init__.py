@@ -1,40 +1,109 @@
-"""Positional encodings of (lon, lat): one file an idea, each the class of its settings."""
+"""Positional encodings: from (lon, lat) in degrees to the features that a network reads.
+
+Each module holds an encoding's settings and its Flax module. A new encoding is a module of this
+folder and a name in `Encoding`. Nothing here trains a network or knows of a modality.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
 import flax.linen as nn
 import jax
+import numpy as np
 
-from earth_embed.config import (
-    Cartesian,
-    Concatenation,
-    EqualEarth,
-    EqualEarthFourier,
-    HashGrid,
-    Space2Vec,
-    Sphere2Vec,
-    SphereFourier,
-    SphericalHarmonics,
-    SphericalVoronoi,
-    Wrap,
+from earth_embed.encoders.positional.base import OWNER, EncodingModule, Features
+from earth_embed.encoders.positional.equal_earth import EqualEarth, EqualEarthFourier
+from earth_embed.encoders.positional.harmonics import SphericalHarmonics
+from earth_embed.encoders.positional.hash_grid import HashGrid
+from earth_embed.encoders.positional.plain import Cartesian, Wrap
+from earth_embed.encoders.positional.space2vec import Space2Vec, Sphere2Vec
+from earth_embed.encoders.positional.sphere_fourier import SphereFourier
+from earth_embed.encoders.positional.voronoi import SphericalVoronoi
+from earth_embed.errors import Checks
+
+__all__ = [
+    "Cartesian",
+    "Concatenation",
+    "Encoding",
+    "EqualEarth",
+    "EqualEarthFourier",
+    "HashGrid",
+    "Space2Vec",
+    "Sphere2Vec",
+    "SphereFourier",
+    "SphericalHarmonics",
+    "SphericalVoronoi",
+    "Wrap",
+]
+
+
+@dataclass(frozen=True)
+class Concatenation:
+    """Several encodings side by side, as the input of one network."""
+
+    parts: tuple[Encoding, ...]
+    """The encodings."""
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        faults = Checks(OWNER, self)
+        faults.expect(bool(self.parts), "parts", self.parts, "at least one encoding")
+        faults.raise_if_any()
+
+    def module(self, **options: Any) -> ConcatenationEncoding:
+        """The Flax module of these settings; `options` are its attributes."""
+        return ConcatenationEncoding(self, **options)
+
+
+Encoding: TypeAlias = (
+    SphericalHarmonics
+    | EqualEarth
+    | EqualEarthFourier
+    | SphereFourier
+    | Space2Vec
+    | Sphere2Vec
+    | Wrap
+    | Cartesian
+    | HashGrid
+    | SphericalVoronoi
+    | Concatenation
 )
-from earth_embed.config import Encoding as Settings
-from earth_embed.encoders.positional.base import Encoding
-from earth_embed.encoders.positional.concatenation import SideBySide
-from earth_embed.encoders.positional.equal_earth import (
-    EqualEarthEncoding,
-    EqualEarthFourierEncoding,
-)
-from earth_embed.encoders.positional.harmonics import HarmonicsEncoding
-from earth_embed.encoders.positional.hash_grid import HashGridEncoding
-from earth_embed.encoders.positional.plain import CartesianEncoding, WrapEncoding
-from earth_embed.encoders.positional.space2vec import Space2VecEncoding
-from earth_embed.encoders.positional.sphere2vec import Sphere2VecEncoding
-from earth_embed.encoders.positional.sphere_fourier import SphereFourierEncoding
-from earth_embed.encoders.positional.voronoi import SphericalVoronoiEncoding
 
 
-class ConcatenationEncoding(Encoding):
+MultiScale: TypeAlias = EqualEarthFourier | SphereFourier | Space2Vec | HashGrid
+"""Encodings whose features fall into `scales` groups of one width, scale after scale."""
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """Features of several encodings; their product with a kernel is the sum of theirs.
+
+    Attributes:
+        parts: (N, n_i) each.
+    """
+
+    parts: tuple[Features, ...]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(N, Σ n_i)."""
+        return self.parts[0].shape[0], sum(part.shape[1] for part in self.parts)
+
+    def astype(self, dtype: Any) -> SideBySide:
+        """The same, for products in this type."""
+        return SideBySide(tuple(part.astype(dtype) for part in self.parts))
+
+    def __matmul__(self, kernel: jax.Array) -> jax.Array:
+        """The product with a kernel (Σ n_i, m): [X Y] [A; B] = X A + Y B."""
+        ends = np.cumsum([part.shape[1] for part in self.parts])
+        rows = np.split(np.arange(ends[-1]), ends[:-1])
+        products = [p @ kernel[r[0] : r[-1] + 1] for p, r in zip(self.parts, rows, strict=True)]
+        return sum(products[1:], start=products[0])
+
+
+class ConcatenationEncoding(EncodingModule):
     """Several encodings side by side. Parameters and seams: theirs."""
 
     config: Concatenation
@@ -42,52 +111,28 @@ class ConcatenationEncoding(Encoding):
     @property
     def seam(self) -> str:
         """The worst of the parts'."""
-        return max((build_encoding(part).seam for part in self.config.parts), key=_SEAMS.index)
+        return max((part.module().seam for part in self.config.parts), key=_SEAMS.index)
 
     @property
     def width(self) -> int:
         """All parts' features."""
-        return sum(build_encoding(part).width for part in self.config.parts)
+        return sum(part.module().width for part in self.config.parts)
 
     @property
     def flops(self) -> int:
         """All parts'."""
-        return sum(build_encoding(part).flops for part in self.config.parts)
+        return sum(part.module().flops for part in self.config.parts)
 
     @nn.compact
     def __call__(self, lonlat: jax.Array) -> SideBySide:
         """Maps (N, 2) float32 degrees to (N, width), lazily."""
         parts = enumerate(self.config.parts)
         return SideBySide(
-            tuple(build_encoding(part, self.smoothing_km, f"part_{i}")(lonlat) for i, part in parts)
+            tuple(
+                part.module(smoothing_km=self.smoothing_km, name=f"part_{i}")(lonlat)
+                for i, part in parts
+            )
         )
 
 
 _SEAMS = ("none", "poles", "antimeridian, poles")
-
-_ENCODINGS: dict[type, type[Encoding]] = {
-    SphericalHarmonics: HarmonicsEncoding,
-    EqualEarth: EqualEarthEncoding,
-    EqualEarthFourier: EqualEarthFourierEncoding,
-    SphereFourier: SphereFourierEncoding,
-    Space2Vec: Space2VecEncoding,
-    Sphere2Vec: Sphere2VecEncoding,
-    Wrap: WrapEncoding,
-    Cartesian: CartesianEncoding,
-    HashGrid: HashGridEncoding,
-    SphericalVoronoi: SphericalVoronoiEncoding,
-    Concatenation: ConcatenationEncoding,
-}
-
-
-def build_encoding(
-    encoding: Settings, smoothing_km: float = 0.0, name: str | None = "encoding"
-) -> Encoding:
-    """The module of an encoding.
-
-    Args:
-        encoding: Its settings.
-        smoothing_km: Run-time low-pass of spherical harmonics.
-        name: Name of its parameters.
-    """
-    return _ENCODINGS[type(encoding)](encoding, smoothing_km, name=name)

@@ -8,6 +8,11 @@ import flax.linen as nn
 import jax
 from jax.tree_util import DictKey
 
+from earth_embed.errors import Checks
+
+OWNER = "location.encoding"
+
+
 FROZEN = "frozen_"
 """Parameters whose names begin so are drawn or loaded once, and no update moves them."""
 
@@ -34,7 +39,7 @@ class Features(Protocol):
         ...
 
 
-class Encoding(nn.Module):
+class EncodingModule(nn.Module):
     """What every positional encoding is: (N, 2) float32 degrees to features (N, width).
 
     Features are computed in float32 always. FLOPs count one for each sum, product, comparison and
@@ -66,3 +71,9 @@ class Encoding(nn.Module):
     def __call__(self, lonlat: jax.Array) -> Features:
         """Maps (N, 2) float32 degrees to (N, width)."""
         raise NotImplementedError
+
+
+def all_positive(faults: Checks, field: str, values: tuple[float, ...]) -> None:
+    """Notes values that are none, or not all above 0."""
+    allowed = "at least one number, all > 0"
+    faults.expect(bool(values) and all(v > 0 for v in values), field, values, allowed)

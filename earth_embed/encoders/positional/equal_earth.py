@@ -8,22 +8,62 @@ from __future__ import annotations
 
 import functools
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from earth_embed.config import EqualEarth, EqualEarthFourier
-from earth_embed.encoders.positional.base import FROZEN, Encoding
-from earth_embed.encoders.positional.waves import WAVE_FLOPS, random_frequencies, waves
+from earth_embed.encoders.positional.base import FROZEN, OWNER, EncodingModule, all_positive
+from earth_embed.encoders.positional.sphere_fourier import WAVE_FLOPS, random_frequencies, waves
+from earth_embed.errors import Checks
+
+
+@dataclass(frozen=True)
+class EqualEarth:
+    """The Equal Earth projection's plane coordinates (x, y): 2 features."""
+
+    def module(self, **options: Any) -> EqualEarthEncoding:
+        """The Flax module of these settings; `options` are its attributes."""
+        return EqualEarthEncoding(self, **options)
+
+
+@dataclass(frozen=True)
+class EqualEarthFourier:
+    """Random Fourier features of the Equal Earth projection (GeoCLIP)."""
+
+    frequencies: int = 256
+    """Random frequencies of each scale; twice as many features."""
+    sigmas: tuple[float, ...] = (1.0, 16.0, 256.0)
+    """Standard deviation σ of each scale's frequencies, in cycles per half width of the map."""
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        faults = Checks(OWNER, self)
+        faults.at_least("frequencies", self.frequencies, 1)
+        all_positive(faults, "sigmas", self.sigmas)
+        faults.raise_if_any()
+
+    @property
+    def scales(self) -> int:
+        """Number of scales."""
+        return len(self.sigmas)
+
+    def module(self, **options: Any) -> EqualEarthFourierEncoding:
+        """The Flax module of these settings; `options` are its attributes."""
+        return EqualEarthFourierEncoding(self, **options)
+
 
 A1, A2, A3, A4 = 1.340264, -0.081106, 0.000893, 0.003796
+
+
 SCALE = 66.50336 / 180
 """GeoCLIP's: x is ±1 on the equator at ±180°."""
 
 
-class EqualEarthEncoding(Encoding):
+class EqualEarthEncoding(EncodingModule):
     """(x, y) of the Equal Earth projection; see `equal_earth`. Parameters: none.
 
     Seam: x jumps from 1 to −1 at the antimeridian, and the poles are lines.
@@ -40,7 +80,7 @@ class EqualEarthEncoding(Encoding):
         return high + low
 
 
-class EqualEarthFourierEncoding(Encoding):
+class EqualEarthFourierEncoding(EncodingModule):
     """cos 2πBv and sin 2πBv of v = (x, y), with F rows B ~ N(0, σ² I) for each scale σ.
 
     Features of one scale follow those of the last: F cosines, then F sines.

@@ -3,27 +3,62 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
 from dataclasses import dataclass
-from typing import Any
+from decimal import Decimal, localcontext
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from earth_embed.config import SphericalHarmonics
 from earth_embed.coordinates import EARTH_RADIUS_KM
-from earth_embed.encoders.harmonics import (
+from earth_embed.encoders.harmonics.basis import (
     degree_and_order,
     harmonics_dense,
     harmonics_flops,
     satclip_factors,
 )
-from earth_embed.encoders.positional.base import Encoding
-from earth_embed.encoders.positional.satclip_polynomials import zonal_rounding
+from earth_embed.encoders.positional.base import OWNER, EncodingModule
+from earth_embed.errors import Checks
 
 
-class HarmonicsEncoding(Encoding):
+@dataclass(frozen=True)
+class SphericalHarmonics:
+    """Real spherical harmonics (SatCLIP): L² features, low is smooth."""
+
+    degree: int = 10
+    """Number L of spherical-harmonic degrees l = 0 … L−1; L² features. Low is smooth."""
+    normalisation: Literal["orthonormal", "satclip"] = "orthonormal"
+    """Orthonormal, or with the factors and signs of SatCLIP's released weights."""
+    low_pass_km: float = 0.0
+    """Harmonics are smoothed by a heat kernel of this standard deviation, in km (0: not at all)."""
+    learnable_low_pass: bool = False
+    """Whether that length trains, starting at low_pass_km."""
+    satclip_polynomials: bool = False
+    """Add the rounding errors of SatCLIP's own polynomials, which its L = 40 weights expect."""
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        faults = Checks(OWNER, self)
+        faults.expect(1 <= self.degree <= 1024, "degree", self.degree, "1 … 1024")
+        faults.one_of("normalisation", self.normalisation, ("orthonormal", "satclip"))
+        faults.at_least("low_pass_km", self.low_pass_km, 0)
+        if self.learnable_low_pass:
+            faults.positive("low_pass_km", self.low_pass_km)
+        if self.satclip_polynomials:
+            faults.one_of("normalisation", self.normalisation, ("satclip",))
+            faults.expect(self.degree <= 40, "degree", self.degree, "1 … 40, as released")
+        faults.raise_if_any()
+
+    def module(self, **options: Any) -> HarmonicsEncoding:
+        """The Flax module of these settings; `options` are its attributes."""
+        return HarmonicsEncoding(self, **options)
+
+
+class HarmonicsEncoding(EncodingModule):
     """c_lm · exp(−l(l+1) t) · Y_lm(λ, φ) for l = 0 … L−1, m = −l … l, in column l² + l + m.
 
     c_lm is 1, or for the weights that SatCLIP released (−1)^l · (π where m = 0, else 1): there the
@@ -108,3 +143,46 @@ class Harmonics:
             rounding = zonal_rounding(self.lonlat[:, 1], self.degree).astype(self.dtype)
             product = product + rounding @ kernel[ell * (ell + 1)]
         return product
+
+
+_PI = Decimal("3.141592653589793238462643383279502884197")
+
+
+def zonal_rounding(latitudes: jax.Array, degree: int) -> jax.Array:
+    """δ_l(sin φ)/π for l = 0 … L−1: what SatCLIP's rounding adds to the orthonormal Y_l0.
+
+    π is the factor of SatCLIP's zonal functions. Its angle makes cos θ = −sin φ, but its (−1)^l is
+    δ_l's parity.
+
+    Args:
+        latitudes: (N,) degrees, float32.
+        degree: Number L of degrees.
+
+    Returns:
+        (N, L) float32.
+    """
+    x = jnp.sin(jnp.radians(latitudes))[:, None]
+    first = np.arange(degree)[None, :] == 0
+    powers = jnp.cumprod(jnp.where(first, 1.0, x), axis=1)  # (N, L)
+    return powers @ jnp.asarray(coefficient_errors(degree) / np.pi, jnp.float32)
+
+
+@functools.cache
+def coefficient_errors(degree: int) -> np.ndarray:
+    """The errors c' − c as (L, L) float64: row k belongs to xᵏ, column l to δ_l.
+
+    With P_l(x) = 2⁻ˡ Σ_j (−1)^j C(l, j) C(2l−2j, l) x^(l−2j) and N = √((2l+1)π/4), c = N · P's own
+    coefficient. N and the product with it were rounded to 53 bits before printing, and the order
+    in which they were decides a few last digits.
+    """
+    errors = np.zeros((degree, degree))
+    with localcontext() as context:
+        context.prec = 40
+        for ell in range(degree):
+            exact = ((2 * ell + 1) * _PI / 4).sqrt()
+            rounded = math.sqrt((2 * ell + 1) / 4) * math.sqrt(math.pi)
+            for j in range(ell // 2 + 1):
+                integer = (-1) ** j * math.comb(ell, j) * math.comb(2 * ell - 2 * j, ell)
+                printed = Decimal(f"{rounded * (integer / 2**ell):.15g}")
+                errors[ell - 2 * j, ell] = printed - exact * integer / 2**ell
+    return errors

@@ -3,22 +3,62 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from earth_embed.config import HashGrid
 from earth_embed.coordinates import EARTH_RADIUS_KM
-from earth_embed.encoders.positional.base import Encoding
+from earth_embed.encoders.positional.base import OWNER, EncodingModule
 from earth_embed.encoders.positional.plain import CartesianEncoding, unit_vector
+from earth_embed.errors import Checks
+
+
+@dataclass(frozen=True)
+class HashGrid:
+    """Learnable vectors on cubic grids of several resolutions, found by hashing (Instant NGP)."""
+
+    levels: int = 8
+    """Number of grids."""
+    table: int = 16_384
+    """Vectors of each grid; finer grids share them by hashing."""
+    width: int = 4
+    """Dimension of a vector."""
+    coarsest_km: float = 4000.0
+    """Side of the coarsest grid's cells, in km."""
+    finest_km: float = 50.0
+    """Side of the finest grid's cells, in km."""
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        faults = Checks(OWNER, self)
+        for name in ("levels", "table", "width"):
+            faults.at_least(name, getattr(self, name), 1)
+        faults.expect(self.finest_km >= 1, "finest_km", self.finest_km, "a number ≥ 1")
+        ordered = self.finest_km <= self.coarsest_km
+        faults.expect(ordered, "finest_km", self.finest_km, f"at most {self.coarsest_km}")
+        faults.raise_if_any()
+
+    @property
+    def scales(self) -> int:
+        """Number of scales."""
+        return self.levels
+
+    def module(self, **options: Any) -> HashGridEncoding:
+        """The Flax module of these settings; `options` are its attributes."""
+        return HashGridEncoding(self, **options)
+
 
 _PRIMES = np.array([1, 2_654_435_761, 805_459_861], np.uint32)
+
+
 _CORNERS = np.array(list(itertools.product((0, 1), repeat=3)), np.int32)  # (8, 3)
 
 
-class HashGridEncoding(Encoding):
+class HashGridEncoding(EncodingModule):
     """On each of several cubic grids, the trilinear mean of the vectors at the cell's 8 corners.
 
     A grid of n³ cells spans the cube around the sphere. Its (n + 1)³ vertices have a vector each

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
-from earth_embed.config import Cartesian, Wrap
-from earth_embed.encoders.positional.base import Encoding
+from earth_embed.encoders.positional.base import EncodingModule
+
+
+@dataclass(frozen=True)
+class Wrap:
+    """Sine and cosine of lon and of lat: 4 features."""
+
+    def module(self, **options: Any) -> WrapEncoding:
+        """The Flax module of these settings; `options` are its attributes."""
+        return WrapEncoding(self, **options)
+
+
+@dataclass(frozen=True)
+class Cartesian:
+    """The unit vector: 3 features."""
+
+    def module(self, **options: Any) -> CartesianEncoding:
+        """The Flax module of these settings; `options` are its attributes."""
+        return CartesianEncoding(self, **options)
 
 
 def unit_vector(lonlat: jax.Array) -> jax.Array:
@@ -15,7 +35,7 @@ def unit_vector(lonlat: jax.Array) -> jax.Array:
     return jnp.stack([jnp.cos(lat) * jnp.cos(lon), jnp.cos(lat) * jnp.sin(lon), jnp.sin(lat)], -1)
 
 
-class CartesianEncoding(Encoding):
+class CartesianEncoding(EncodingModule):
     """The unit vector; see `unit_vector`. Parameters: none. No seam."""
 
     config: Cartesian
@@ -27,7 +47,7 @@ class CartesianEncoding(Encoding):
         return unit_vector(lonlat)
 
 
-class WrapEncoding(Encoding):
+class WrapEncoding(EncodingModule):
     """(sin λ, cos λ, sin φ, cos φ). Parameters: none. Seam: the poles have many longitudes.
 
     Latitude is not stretched to a full turn, as it is where sin(πφ/90°) is used: that would make

@@ -2,12 +2,66 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any, Literal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from earth_embed.config import Space2Vec, Sphere2Vec
-from earth_embed.encoders.positional.base import Encoding
+from earth_embed.encoders.positional.base import OWNER, EncodingModule
+from earth_embed.errors import Checks
+
+
+@dataclass(frozen=True)
+class Space2Vec:
+    """Sines and cosines of lon and lat at geometric scales (Space2Vec's grid and theory)."""
+
+    variant: Literal["grid", "theory"] = "theory"
+    """Along lon and lat (4 features a scale), or along three directions 120° apart (6)."""
+    scales: int = 32
+    """Number S of scales."""
+    min_radius: float = 0.01
+    """The finest scale, in radians: its sine repeats after 2π times it."""
+    max_radius: float = 1.0
+    """The coarsest scale, in radians."""
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        faults = Checks(OWNER, self)
+        faults.one_of("variant", self.variant, ("grid", "theory"))
+        _check_radii(faults, self)
+        faults.raise_if_any()
+
+    def module(self, **options: Any) -> Space2VecEncoding:
+        """The Flax module of these settings; `options` are its attributes."""
+        return Space2VecEncoding(self, **options)
+
+
+@dataclass(frozen=True)
+class Sphere2Vec:
+    """Products of sines and cosines of lon and lat at geometric scales (Sphere2Vec)."""
+
+    variant: Literal["C", "C+", "M", "M+", "DFS"] = "C+"
+    """Features a scale: 3, 7, 5, 8; DFS has 4 S² + 4 S in all."""
+    scales: int = 32
+    """Number S of scales."""
+    min_radius: float = 0.01
+    """The finest scale, in radians: its sine repeats after 2π times it."""
+    max_radius: float = 1.0
+    """The coarsest scale, in radians."""
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        faults = Checks(OWNER, self)
+        faults.one_of("variant", self.variant, ("C", "C+", "M", "M+", "DFS"))
+        _check_radii(faults, self)
+        faults.raise_if_any()
+
+    def module(self, **options: Any) -> Sphere2VecEncoding:
+        """The Flax module of these settings; `options` are its attributes."""
+        return Sphere2VecEncoding(self, **options)
+
 
 _DIRECTIONS = {
     "grid": np.array([[1.0, 0.0], [0.0, 1.0]]),
@@ -15,7 +69,7 @@ _DIRECTIONS = {
 }
 
 
-class Space2VecEncoding(Encoding):
+class Space2VecEncoding(EncodingModule):
     """sin(f_i ⟨a_j, (λ, φ)⟩) and the cosines, for directions a_j and S frequencies f_i.
 
     grid: a_j along lon and along lat; theory: three a_j 120° apart. The features of one scale
@@ -54,3 +108,86 @@ def geometric_frequencies(config: Space2Vec | Sphere2Vec) -> jax.Array:
     """f_i from 1/max_radius to 1/min_radius in equal ratios: (S,) float32, lowest first."""
     ends = 1 / config.max_radius, 1 / config.min_radius
     return jnp.asarray(np.geomspace(*ends, config.scales), jnp.float32)
+
+
+_FEATURES = {"C": 3, "C+": 7, "M": 5, "M+": 8}
+
+
+_PRODUCTS = {"C": 2, "C+": 2, "M": 4, "M+": 4}
+
+
+class Sphere2VecEncoding(EncodingModule):
+    """Features of S frequencies f_i; λ, φ in radians, and a superscript i multiplies by f_i.
+
+        C    sin φⁱ, cos φⁱ cos λⁱ, cos φⁱ sin λⁱ
+        M    sin φⁱ, cos φⁱ cos λ, cos φ cos λⁱ, cos φⁱ sin λ, cos φ sin λⁱ
+        C+   C and sin φⁱ, cos φⁱ, sin λⁱ, cos λⁱ
+        M+   M and cos φⁱ, sin λⁱ, cos λⁱ
+        DFS  sin φⁱ, cos φⁱ, sin λⁱ, cos λⁱ, and the four products of each of
+             sin φⁱ, cos φⁱ with each of sin λʲ, cos λʲ
+
+    The features of one scale follow those of the last; in DFS, first all i of each single, then all
+    (i, j) of each product, j fastest.
+
+    Parameters: none. Seam: only at frequency 1 is C the unit vector; at others, cos φⁱ does not
+    vanish at the poles, and λⁱ does not close at the antimeridian unless f_i is a whole number.
+
+    References:
+        Mai et al. 2023, "Sphere2Vec" (arXiv 2306.17624).
+    """
+
+    seam = "antimeridian, poles"
+    config: Sphere2Vec
+
+    @property
+    def width(self) -> int:
+        """3, 7, 5 or 8 features a scale, or 4 S² + 4 S."""
+        scales = self.config.scales
+        if self.config.variant == "DFS":
+            return 4 * scales**2 + 4 * scales
+        return _FEATURES[self.config.variant] * scales
+
+    @property
+    def flops(self) -> int:
+        """A scale's 2 angles, 4 functions and its products; the plain angles and functions."""
+        variant, scales = self.config.variant, self.config.scales
+        products = 4 * scales if variant == "DFS" else _PRODUCTS[variant]
+        return scales * (6 + products) + 6
+
+    def __call__(self, lonlat: jax.Array) -> jax.Array:
+        """Maps (N, 2) float32 degrees to (N, width)."""
+        variant = self.config.variant
+        lon, lat = jnp.radians(lonlat)[:, None, :].transpose(2, 0, 1)  # (N, 1) each
+        f = geometric_frequencies(self.config)[None, :]  # (1, S)
+        lon_i, lat_i = f * lon, f * lat  # (N, S) each
+        sin_lon, cos_lon = jnp.sin(lon_i), jnp.cos(lon_i)
+        sin_lat, cos_lat = jnp.sin(lat_i), jnp.cos(lat_i)
+        if variant == "DFS":
+            singles = [sin_lat, cos_lat, sin_lon, cos_lon]
+            products = [
+                (a[:, :, None] * b[:, None, :]).reshape(len(lonlat), -1)
+                for a in (sin_lat, cos_lat)
+                for b in (sin_lon, cos_lon)
+            ]
+            return jnp.concatenate([*singles, *products], axis=-1)
+        if variant in ("C", "C+"):
+            features = [sin_lat, cos_lat * cos_lon, cos_lat * sin_lon]
+        else:
+            features = [
+                sin_lat,
+                *(cos_lat * jnp.cos(lon), jnp.cos(lat) * cos_lon),
+                *(cos_lat * jnp.sin(lon), jnp.cos(lat) * sin_lon),
+            ]
+        if variant == "C+":
+            features += [sin_lat, cos_lat, sin_lon, cos_lon]
+        if variant == "M+":
+            features += [cos_lat, sin_lon, cos_lon]
+        return jnp.stack(features, axis=-1).reshape(len(lonlat), -1)
+
+
+def _check_radii(faults: Checks, settings: Space2Vec | Sphere2Vec) -> None:
+    faults.at_least("scales", settings.scales, 1)
+    faults.positive("min_radius", settings.min_radius)
+    ordered = settings.min_radius <= settings.max_radius
+    allowed = f"at most max_radius = {settings.max_radius}"
+    faults.expect(ordered, "min_radius", settings.min_radius, allowed)

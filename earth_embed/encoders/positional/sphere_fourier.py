@@ -2,18 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from earth_embed.config import SphereFourier
 from earth_embed.coordinates import EARTH_RADIUS_KM
-from earth_embed.encoders.positional.base import FROZEN, Encoding
+from earth_embed.encoders.positional.base import FROZEN, OWNER, EncodingModule, all_positive
 from earth_embed.encoders.positional.plain import CartesianEncoding, unit_vector
-from earth_embed.encoders.positional.waves import WAVE_FLOPS, random_frequencies, waves
+from earth_embed.encoders.sine import SINE_FLOPS, cosine, sine
+from earth_embed.errors import Checks
 
 
-class SphereFourierEncoding(Encoding):
+@dataclass(frozen=True)
+class SphereFourier:
+    """Random Fourier features of the unit vector: several scales, no seam."""
+
+    frequencies: int = 256
+    """Random frequencies of each scale; twice as many features."""
+    wavelengths_km: tuple[float, ...] = (20_000.0, 5000.0, 1250.0, 300.0)
+    """Typical wavelength of each scale's waves, in km."""
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        faults = Checks(OWNER, self)
+        faults.at_least("frequencies", self.frequencies, 1)
+        all_positive(faults, "wavelengths_km", self.wavelengths_km)
+        faults.raise_if_any()
+
+    @property
+    def scales(self) -> int:
+        """Number of scales."""
+        return len(self.wavelengths_km)
+
+    def module(self, **options: Any) -> SphereFourierEncoding:
+        """The Flax module of these settings; `options` are its attributes."""
+        return SphereFourierEncoding(self, **options)
+
+
+class SphereFourierEncoding(EncodingModule):
     """cos 2πBu and sin 2πBu of the unit vector u, with F rows B ~ N(0, (R/ℓ)² I) for each ℓ.
 
     A row of length R/ℓ is a plane wave through space whose wavelength is ℓ, cut by the sphere.
@@ -48,3 +78,31 @@ class SphereFourierEncoding(Encoding):
         u = unit_vector(lonlat)  # (N, 3)
         turns = jnp.einsum("nd,sfd->nsf", u, frequencies, precision="highest")
         return waves(turns - jnp.round(turns))
+
+
+WAVE_FLOPS = 1 + 2 * SINE_FLOPS
+"""Floating-point operations of one phase's cosine and sine."""
+
+
+def waves(turns: jax.Array) -> jax.Array:
+    """Cos 2πp and sin 2πp of phases p.
+
+    Args:
+        turns: (N, S, F) for S scales, in turns, less than about one. (Larger phases are reduced by
+            whole turns first: 2πp would lose as many digits as p has before the point.)
+
+    Returns:
+        (N, S · 2F): scale after scale, F cosines and then F sines.
+    """
+    angle = 2 * jnp.pi * turns
+    both = jnp.concatenate([cosine(angle), sine(angle)], axis=-1)  # (N, S, 2F)
+    return both.reshape(both.shape[0], -1)
+
+
+def random_frequencies(sigmas: Sequence[float]) -> nn.initializers.Initializer:
+    """Initialiser N(0, σ²) with one σ for each entry of the first axis."""
+
+    def init(key: jax.Array, shape: Any, dtype: Any = jnp.float32) -> jax.Array:
+        return jax.random.normal(key, shape, dtype) * jnp.asarray(sigmas, dtype)[:, None, None]
+
+    return init

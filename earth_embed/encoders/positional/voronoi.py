@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from earth_embed.config import SphericalVoronoi
 from earth_embed.coordinates import EARTH_RADIUS_KM
-from earth_embed.encoders.positional.base import Encoding
+from earth_embed.encoders.positional.base import OWNER, EncodingModule
 from earth_embed.encoders.positional.plain import CartesianEncoding, unit_vector
+from earth_embed.errors import Checks
 
 
-class SphericalVoronoiEncoding(Encoding):
+@dataclass(frozen=True)
+class SphericalVoronoi:
+    """Learnable sites on the sphere, each with a learnable vector; a point blends the nearest."""
+
+    sites: int = 1024
+    """Number of sites, equally spread to begin with."""
+    width: int = 64
+    """Dimension of a site's vector."""
+    blur_km: float = 300.0
+    """Length over which neighbouring cells blend, to begin with, in km."""
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        faults = Checks(OWNER, self)
+        faults.at_least("sites", self.sites, 1)
+        faults.at_least("width", self.width, 1)
+        faults.at_least("blur_km", self.blur_km, 20)  # below, float32 rounds the borders
+        faults.raise_if_any()
+
+    def module(self, **options: Any) -> SphericalVoronoiEncoding:
+        """The Flax module of these settings; `options` are its attributes."""
+        return SphericalVoronoiEncoding(self, **options)
+
+
+class SphericalVoronoiEncoding(EncodingModule):
     """Σ_k p_k(u) e_k with p = softmax_k(κ ⟨u, s_k⟩), for sites s_k with vectors e_k.
 
     κ⟨u, s_k⟩ is a constant less about d²/2b² for κ = (R/b)² and the distance d to the site: the

@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 from scipy.special import sph_harm_y
 
-from earth_embed.encoders.harmonics import degree_and_order, harmonics_dense, spherical_harmonics
-from earth_embed.encoders.harmonics.angles import multiples
-from earth_embed.encoders.harmonics.basis import legendre
+from earth_embed.encoders.harmonics.basis import (
+    degree_and_order,
+    harmonics_dense,
+    legendre,
+    spherical_harmonics,
+)
+from earth_embed.encoders.sine import multiples
 from earth_embed.errors import ConfigError
 from tests.conftest import random_places
 

@@ -6,16 +6,15 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from earth_embed.encoders.harmonics import (
-    basis,
-    fused,
+from earth_embed.encoders.harmonics import basis, products
+from earth_embed.encoders.harmonics import basis as fused
+from earth_embed.encoders.harmonics import streamed as recurrence_form
+from earth_embed.encoders.harmonics.basis import (
     harmonics_dense,
     harmonics_flops,
-    products,
     spherical_harmonics,
 )
-from earth_embed.encoders.harmonics import streamed as recurrence_form
-from earth_embed.step.parallel import build_mesh
+from earth_embed.step.mesh import build_mesh
 from tests.conftest import random_places
 
 

@@ -18,7 +18,6 @@ from earth_embed.config import (
     SphereFourier,
     TokenTransformer,
 )
-from earth_embed.encoders.networks import build_network
 
 KEY = jax.random.key(0)
 ENCODING = SphereFourier(4, (20_000.0, 5000.0, 1000.0))  # 3 scales of 8 features
@@ -36,7 +35,7 @@ NETWORKS = {
 @functools.cache
 def make(network):
     """The network, some inputs, and parameters moved away from where they start."""
-    module = build_network(LocationConfig(ENCODING, network, features=5), jnp.float32)
+    module = network.module(5, jnp.float32)
     x = jax.random.normal(KEY, (6, 24))
 
     @jax.jit
@@ -125,7 +124,7 @@ LARGER = {
 @pytest.mark.parametrize("network", LARGER.values(), ids=LARGER)
 def test_flops_are_what_xla_counts(network):
     encoding = SphereFourier(32, (9e3, 2e3, 500.0))
-    module = build_network(LocationConfig(encoding, network, 5), jnp.float32)
+    module = network.module(5, jnp.float32, encoding.scales)
     x = jax.ShapeDtypeStruct((128, 192), jnp.float32)
     variables = jax.eval_shape(module.init, KEY, x)
     cost = jax.jit(module.apply).lower(variables, x).cost_analysis()
@@ -136,7 +135,7 @@ def test_flops_are_what_xla_counts(network):
 @pytest.mark.parametrize("residual", [False, True])
 def test_siren_initialisation_has_the_published_bounds(residual):
     config = ResidualSiren(400, 2, w0_hidden=2.0) if residual else Siren((400, 300), w0_hidden=2.0)
-    module = build_network(LocationConfig(ENCODING, config, 200), jnp.float32)
+    module = config.module(200, jnp.float32)
     params = jax.jit(module.init)(KEY, jnp.zeros((1, 50)))["params"]
     last = 400 if residual else 300
     bounds = {
@@ -157,7 +156,10 @@ def test_a_deep_residual_siren_keeps_its_signal():
     spread = []
     for depth in (2, 16):
         location = LocationConfig(ENCODING, ResidualSiren(96, depth), features=5)
-        module, x = build_network(location, jnp.float32), jax.random.normal(KEY, (64, 24))
+        module, x = (
+            location.network.module(location.features, jnp.float32),
+            jax.random.normal(KEY, (64, 24)),
+        )
         embed = jax.jit(lambda x, module=module: module.apply(module.init(KEY, x), x))
         spread.append(float(np.std(np.asarray(embed(x)), axis=0).mean()))
     assert spread[1] == pytest.approx(spread[0], rel=0.3)

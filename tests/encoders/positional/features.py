@@ -17,7 +17,6 @@ from earth_embed.config import (
     SphericalVoronoi,
     Wrap,
 )
-from earth_embed.encoders.positional import build_encoding
 
 ENCODINGS = {
     "harmonics": SphericalHarmonics(6),
@@ -44,7 +43,7 @@ def draw(encoding, seed=0):
     """Parameters of an encoding, those that train moved away from where they start."""
 
     def init(key):
-        params = build_encoding(encoding).init(key, jnp.zeros((1, 2)))
+        params = encoding.module(name="encoding").init(key, jnp.zeros((1, 2)))
         leaves, tree = jax.tree.flatten(params)
         keys = jax.random.split(key, max(1, len(leaves)))
         moved = [p + jax.random.normal(k, p.shape) for p, k in zip(leaves, keys, strict=False)]
@@ -55,7 +54,7 @@ def draw(encoding, seed=0):
 
 def materialise(encoding, variables, lonlat, smoothing_km=0.0):
     """Features as an array (N, width), traceable."""
-    features = build_encoding(encoding, smoothing_km).apply(variables, lonlat)
+    features = encoding.module(smoothing_km=smoothing_km, name="encoding").apply(variables, lonlat)
     return features @ jnp.eye(features.shape[-1])
 
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from earth_embed.config import EqualEarth, EqualEarthFourier
-from earth_embed.encoders.positional import build_encoding
 from earth_embed.encoders.positional.equal_earth import equal_earth
 from tests.conftest import random_places
 from tests.encoders.positional.features import draw, encode
@@ -76,7 +75,9 @@ def test_the_finest_waves_have_the_right_phase(rng):
 
 def test_frequencies_are_normal_with_each_scale_s_deviation():
     encoding = EqualEarthFourier(2000, (1.0, 16.0, 256.0))
-    init = jax.jit(lambda: build_encoding(encoding).init(jax.random.key(4), jnp.zeros((1, 2))))
+    init = jax.jit(
+        lambda: encoding.module(name="encoding").init(jax.random.key(4), jnp.zeros((1, 2)))
+    )
     b = np.asarray(init()["params"]["frozen_frequencies"])
     assert b.shape == (3, 2000, 2)
     np.testing.assert_allclose(b.std(axis=(1, 2)), [1, 16, 256], rtol=0.05)

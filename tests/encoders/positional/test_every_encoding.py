@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from earth_embed.config import SphericalHarmonics
-from earth_embed.encoders.positional import build_encoding
 from tests.conftest import random_places
 from tests.encoders.positional.features import ENCODINGS, draw, encode, materialise
 
@@ -20,7 +19,7 @@ POLES_AND_SEAM = np.array(
 @every
 def test_features_are_as_wide_as_said_and_in_float32(encoding, rng):
     features = encode(encoding, random_places(rng, 7))
-    assert features.shape == (7, build_encoding(encoding).width)
+    assert features.shape == (7, encoding.module(name="encoding").width)
     assert features.dtype == np.float32
     assert np.isfinite(features).all()
     assert len(np.unique(features.round(5), axis=0)) == 7
@@ -31,7 +30,7 @@ def test_the_seam_is_where_it_is_said_to_be(encoding):
     """A place by two names has two codes at a seam, and one where there is none."""
     same = [[-180, 33], [180, 33], [0, 90], [77, 90], [0, -90], [-150, -90]]
     west, east, north, north_again, south, south_again = encode(encoding, same)
-    seam = build_encoding(encoding).seam
+    seam = encoding.module(name="encoding").seam
     for gap, name in [
         (np.abs(west - east).max(), "antimeridian"),
         (np.abs(north - north_again).max(), "poles"),
@@ -43,7 +42,7 @@ def test_the_seam_is_where_it_is_said_to_be(encoding):
 @every
 def test_gradients_are_finite_everywhere(encoding):
     variables = draw(encoding)
-    weights = jnp.sin(jnp.arange(build_encoding(encoding).width, dtype=jnp.float32) + 1)
+    weights = jnp.sin(jnp.arange(encoding.module(name="encoding").width, dtype=jnp.float32) + 1)
 
     @jax.jit
     def gradients(variables, lonlat):
@@ -65,15 +64,15 @@ COUNTED = {
 def test_flops_are_what_xla_counts(encoding):
     count = 512
     variables = draw(encoding)
-    lowered = jax.jit(build_encoding(encoding).apply).lower(variables, jnp.ones((count, 2)))
+    lowered = jax.jit(encoding.module(name="encoding").apply).lower(variables, jnp.ones((count, 2)))
     cost = lowered.cost_analysis()
     found = (cost["flops"] + cost.get("transcendentals", 0)) / count
-    assert build_encoding(encoding).flops == pytest.approx(found, rel=0.06, abs=6)
+    assert encoding.module(name="encoding").flops == pytest.approx(found, rel=0.06, abs=6)
 
 
 def test_parts_add_up():
-    whole = build_encoding(ENCODINGS["concatenation"])
-    parts = [build_encoding(part) for part in ENCODINGS["concatenation"].parts]
+    whole = ENCODINGS["concatenation"].module(name="encoding")
+    parts = [part.module(name="encoding") for part in ENCODINGS["concatenation"].parts]
     assert whole.width == sum(part.width for part in parts)
     assert whole.flops == sum(part.flops for part in parts)
 

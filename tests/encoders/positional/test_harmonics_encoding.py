@@ -7,7 +7,6 @@ from scipy.special import sph_harm_y
 
 from earth_embed.config import SphericalHarmonics
 from earth_embed.coordinates import EARTH_RADIUS_KM
-from earth_embed.encoders.positional import build_encoding
 from tests.conftest import random_places
 from tests.encoders.positional.features import draw, encode
 
@@ -77,7 +76,7 @@ def test_low_passes_in_a_row_add_their_squares(rng):
 
 def test_the_learnable_length_starts_as_set_and_has_a_gradient(rng):
     encoding = SphericalHarmonics(6, low_pass_km=800.0, learnable_low_pass=True)
-    module = build_encoding(encoding)
+    module = encoding.module(name="encoding")
     lonlat = random_places(rng, 5).astype(np.float32)
     variables = jax.jit(module.init)(jax.random.key(0), lonlat)
     assert float(variables["params"]["log_low_pass_km"]) == pytest.approx(np.log(800.0))

@@ -8,7 +8,7 @@ import pytest
 from scipy.special import sph_harm_y
 
 from earth_embed.config import SphericalHarmonics
-from earth_embed.encoders.positional.satclip_polynomials import coefficient_errors, zonal_rounding
+from earth_embed.encoders.positional.harmonics import coefficient_errors, zonal_rounding
 from earth_embed.errors import ConfigError
 from tests.conftest import random_places
 from tests.encoders.positional.features import encode

@@ -4,7 +4,6 @@ import numpy as np
 
 from earth_embed.config import SphereFourier
 from earth_embed.coordinates import EARTH_RADIUS_KM, unit_vector
-from earth_embed.encoders.positional import build_encoding
 from tests.conftest import random_places
 from tests.encoders.positional.features import draw, encode
 
@@ -23,7 +22,9 @@ def test_products_are_a_gaussian_kernel_of_the_chord(rng):
     """E cos 2πB(u − v) = exp(−2π² (R/ℓ)² |u − v|²), wherever the two places lie."""
     count, wavelength = 8192, 9000.0
     encoding = SphereFourier(count, (wavelength,))
-    init = jax.jit(lambda: build_encoding(encoding).init(jax.random.key(1), jnp.zeros((1, 2))))
+    init = jax.jit(
+        lambda: encoding.module(name="encoding").init(jax.random.key(1), jnp.zeros((1, 2)))
+    )
     a = random_places(rng, 60)
     b = np.clip(a + rng.normal(scale=8, size=a.shape), -90, 90)
     variables = init()

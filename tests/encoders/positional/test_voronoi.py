@@ -6,7 +6,6 @@ from scipy.special import softmax
 
 from earth_embed.config import SphericalVoronoi
 from earth_embed.coordinates import EARTH_RADIUS_KM, unit_vector
-from earth_embed.encoders.positional import build_encoding
 from earth_embed.encoders.positional.voronoi import fibonacci_lattice
 from tests.conftest import random_places
 from tests.encoders.positional.features import draw, encode
@@ -26,7 +25,9 @@ def test_features_are_the_formula(rng):
 
 def test_without_blur_a_place_takes_its_nearest_site_s_vector(rng):
     encoding = SphericalVoronoi(50, 3, blur_km=40.0)
-    init = jax.jit(lambda: build_encoding(encoding).init(jax.random.key(2), jnp.zeros((1, 2))))
+    init = jax.jit(
+        lambda: encoding.module(name="encoding").init(jax.random.key(2), jnp.zeros((1, 2)))
+    )
     variables = init()
     p = jax.tree.map(np.asarray, variables["params"])
     np.testing.assert_allclose(np.exp(p["log_kappa"] / 2), EARTH_RADIUS_KM / 40, rtol=1e-5)
