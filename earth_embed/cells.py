@@ -1,8 +1,8 @@
 """Equal-area cells of the Earth, and what a place's cell decides.
 
 One hash of a cell decides whether its places are held out for validation: in tables, in feature
-caches and in TFDS data sets alike, so that no modality trains at another's held-out places. A second
-hash deals each cell to one of this package's data sets, which keeps their places apart.
+caches and in TFDS data sets alike. So no modality trains at the held-out places of another. A
+second hash deals each cell to one of this package's data sets, which keeps their places apart.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     encoder = PUBLISHED["resnet50_sentinel2"]
     encoder.features(params, chips)  # (N, 2048) float32
 
-`importing.frozen` reads the weights; `docs/frozen_encoders.md` says where they are published.
+`features.weights` reads the weights; `docs/frozen_encoders.md` says where they are published.
 """
 
 from __future__ import annotations

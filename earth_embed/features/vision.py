@@ -96,7 +96,7 @@ EPSILON = 1e-5
 class ResNet(nn.Module):
     """A residual network in the layout of torchvision and timm, pooled over the image.
 
-    Parameters carry the names of that layout; see `importing.frozen`.
+    Parameters carry the names of that layout; see `features.weights`.
 
     Attributes:
         blocks: Number of residual blocks in each stage.

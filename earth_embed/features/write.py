@@ -49,7 +49,7 @@ def write_features(
 ) -> int:
     """Writes the features of every sample of a data set, and where it lies.
 
-    OUTPUT is a folder, as `data.features_source` describes it. Stopped, it goes on with the same
+    OUTPUT is a folder, as `data.features` describes it. Stopped, it goes on with the same
     arguments, and ends in the same bytes on the same devices. Several processes share the work:
     each makes the shards whose number is its own modulo how many they are.
 
