@@ -22,8 +22,8 @@ import numpy as np
 from earth_embed.cells import rows_of_split
 from earth_embed.coordinates import check_lonlat
 from earth_embed.data.sources import Examples, Source, Views
-from earth_embed.datasets.preparation.pieces import checksum
 from earth_embed.errors import DataError, require
+from earth_embed.files import Stamp, sha256
 
 FEATURES_FILE, PLACES_FILE, FIELD = "features.json", "places.npy", "features"
 
@@ -68,13 +68,16 @@ def open_features(path: Path, field: str, split: str) -> Source:
     record = read_features_file(path)
     try:
         shape = Shape(*(int(record[name]) for name in Shape._fields))
-        sizes = {str(shard["file"]): int(shard["bytes"]) for shard in record["shards"]}
+        shards = {
+            str(shard["file"]): Stamp(int(shard["bytes"]), str(shard["sha256"]))
+            for shard in record["shards"]
+        }
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{path} is no record of features: expected rows, views, dim and shards"
         ) from error
-    _check_sizes(path.parent, sizes)
-    records = Records(path.parent, sizes, shape)
+    _check_sizes(path.parent, shards)
+    records = Records(path.parent, list(shards), shape)
     places = _read_places(path.with_name(PLACES_FILE), shape.rows, record.get("places_sha256"))
     rows = rows_of_split(places, split, path)
     views = tuple(CachedView(records, rows, places, view) for view in range(shape.views))
@@ -104,7 +107,7 @@ def read_features_file(path: Path) -> dict[str, Any]:
 class Records:
     """The records of a folder, read at random."""
 
-    def __init__(self, folder: Path, shards: Sequence[str] | Mapping[str, int], shape: Shape):
+    def __init__(self, folder: Path, shards: Sequence[str], shape: Shape) -> None:
         """Opens the shards, in order.
 
         Raises:
@@ -185,22 +188,18 @@ class CachedView:
         return {"sample": found[:, 2:], "lonlat": found[:, :2]}
 
 
-def _check_sizes(folder: Path, sizes: Mapping[str, int]) -> None:
-    """DataError naming every shard that is not of its size."""
-    wrong = []
-    for name, size in sizes.items():
-        file = folder / name
-        found = f"{file.stat().st_size:,} bytes" if file.is_file() else "no such file"
-        if found != f"{size:,} bytes":
-            wrong.append(f"{file}: expected {size:,} bytes, found {found}")
-    if wrong:
+def _check_sizes(folder: Path, shards: Mapping[str, Stamp]) -> None:
+    """Raises a DataError that names every shard of another size."""
+    files = {folder / name: stamp for name, stamp in shards.items()}
+    damage = {file: stamp.damage(file, contents=False) for file, stamp in files.items()}
+    if wrong := [f"{file}: {what}" for file, what in damage.items() if what]:
         raise DataError("; ".join(wrong))
 
 
-def _read_places(path: Path, rows: int, sha256: str | None) -> np.ndarray:
+def _read_places(path: Path, rows: int, recorded: str | None) -> np.ndarray:
     """(N, 2), degrees."""
-    if (found := checksum(path)) != sha256:
-        raise DataError(f"{path}: expected SHA-256 {sha256}, found {found}")
+    if (found := sha256(path)) != recorded:
+        raise DataError(f"{path}: expected SHA-256 {recorded}, found {found}")
     try:
         places = np.load(path)
     except (OSError, ValueError, EOFError) as error:

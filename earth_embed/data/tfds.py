@@ -17,7 +17,7 @@ import numpy as np
 from earth_embed.coordinates import check_lonlat
 from earth_embed.data.sources import SMALL, Examples, Source, encode_text
 from earth_embed.datasets.catalogue import FROM_FILES
-from earth_embed.datasets.preparation.pieces import faults
+from earth_embed.datasets.preparation.pieces import damaged_files
 from earth_embed.datasets.preparation.prepared import (
     has_checksums,
     open_published,
@@ -80,7 +80,8 @@ def prepare(dataset: str, data_dir: str | os.PathLike[str] | None) -> tfds.core.
             f"no data set {dataset!r}: expected one of {', '.join(OURS)} (or name/tiny), or "
             f"another that TFDS knows: {str(error).strip().splitlines()[0]}"
         ) from error
-    if damage := faults(prepared_files(builder), threads=8) if has_checksums(builder) else None:
+    files = prepared_files(builder) if has_checksums(builder) else []
+    if damage := damaged_files(files, threads=8):
         raise DataError(
             f"{next(iter(damage.values()))} (earth-embed prepare {dataset} --source DIR makes "
             "only damaged files anew)"

@@ -16,8 +16,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from earth_embed.datasets.preparation.index import Index, MakeFiles, PublishedFiles
-from earth_embed.datasets.preparation.pieces import Skipped, checksum
+from earth_embed.datasets.preparation.pieces import Skipped
 from earth_embed.errors import ConfigError, DataError, require
+from earth_embed.files import sha256
 from earth_embed.geotable import file_names, read_geotable
 
 TINY_BYTES, TINY_PIXELS = 500, 32
@@ -67,7 +68,7 @@ class Mp16(PublishedFiles):
 
     def fingerprint(self) -> dict[str, Any]:
         """The list and the size; of photographs that came later nothing is known."""
-        return {"index_sha256": checksum(self._list()), "image_size": self.image_size}
+        return {"index_sha256": sha256(self._list()), "image_size": self.image_size}
 
     def read_index(self, make: MakeFiles) -> Index:
         """The rows of the list that have a place."""

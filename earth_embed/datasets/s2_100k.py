@@ -14,8 +14,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from earth_embed.datasets.preparation.index import Index, MakeFiles, PublishedFiles
-from earth_embed.datasets.preparation.pieces import Skipped, checksum
+from earth_embed.datasets.preparation.pieces import Skipped
 from earth_embed.errors import DataError, require
+from earth_embed.files import sha256
 from earth_embed.geotable import file_names, read_geotable
 
 PIXELS, BANDS = 256, 12
@@ -61,7 +62,7 @@ class S2100k(PublishedFiles):
 
     def fingerprint(self) -> dict[str, Any]:
         """The index; of chips that came later nothing is known."""
-        return {"index_sha256": checksum(self.source / "index.csv")}
+        return {"index_sha256": sha256(self.source / "index.csv")}
 
     def read_index(self, make: MakeFiles) -> Index:
         """The rows of index.csv; a row without a place is an error."""

@@ -28,8 +28,9 @@ import numpy as np
 
 from earth_embed.datasets.geo_tags import Places, read_places
 from earth_embed.datasets.preparation.index import Index, MakeFiles, PublishedFiles
-from earth_embed.datasets.preparation.pieces import Piece, Skipped, checksum, read_record
+from earth_embed.datasets.preparation.pieces import Piece, Skipped, read_record
 from earth_embed.errors import DataError
+from earth_embed.files import sha256
 
 _GEO_TAGS = re.compile(r"(?P<language>\w+)wiki-\d+-geo_tags\.sql\.gz")
 
@@ -75,7 +76,7 @@ class Wikipedia(PublishedFiles):
         """The tables by their contents, the large files by name and size."""
         tables, contents = self._dumps()
         return {
-            "geo_tags_sha256": {path.name: checksum(path) for path in tables.values()},
+            "geo_tags_sha256": {path.name: sha256(path) for path in tables.values()},
             "content_bytes": {
                 path.name: path.stat().st_size for paths in contents.values() for path in paths
             },

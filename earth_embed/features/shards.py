@@ -24,15 +24,14 @@ from earth_embed.data.features import (
 )
 from earth_embed.datasets.preparation.pieces import (
     Piece,
-    checksum,
-    fault,
+    damage,
     forget,
     make_piece,
     read_record,
     remove_leftovers,
 )
 from earth_embed.errors import DataError, EarthEmbedError
-from earth_embed.files import atomic_output, one_at_a_time, write_text
+from earth_embed.files import atomic_output, one_at_a_time, sha256, write_text
 from earth_embed.processes import check_same, from_main, wait_for_all
 
 _RESULTS = ("shards", "places_sha256")
@@ -87,7 +86,7 @@ class Shards:
 
     def has(self, number: int) -> bool:
         """Whether a shard is there, of the recorded size."""
-        return fault(self._file(number)) is None
+        return damage(self._file(number)) is None
 
     def save(self, number: int, lonlat: np.ndarray, features: np.ndarray) -> None:
         """Writes a shard: lonlat (B, K, 2) and features (B, K, D), float32.
@@ -126,7 +125,7 @@ class Shards:
             for name, one in zip(names, written, strict=True)
             if one
         ]
-        results = {"shards": shards, "places_sha256": checksum(self.folder / PLACES_FILE)}
+        results = {"shards": shards, "places_sha256": sha256(self.folder / PLACES_FILE)}
         text = json.dumps({**self._settings, **results}, indent=1) + "\n"
         write_text(self.record, text)
         self._clean()

@@ -15,7 +15,6 @@ from tqdm import tqdm
 from earth_embed.data.sources import Examples, Source
 from earth_embed.data.tables import open_table
 from earth_embed.data.tfds import open_tfds
-from earth_embed.datasets.preparation.pieces import checksum
 from earth_embed.errors import ConfigError
 from earth_embed.features.encode import Encode, encode_texts, encode_views, places_of_views
 from earth_embed.features.frozen import PUBLISHED
@@ -23,6 +22,7 @@ from earth_embed.features.inputs import TextInput, Tokeniser
 from earth_embed.features.shards import Shards
 from earth_embed.features.views import ViewSettings
 from earth_embed.features.weights import read_frozen
+from earth_embed.files import sha256
 from earth_embed.geotable import TABLE_SUFFIXES
 from earth_embed.processes import is_main, reporting_lost_process
 
@@ -104,12 +104,12 @@ def write_features(
         file = tokenizer or weights.with_name("tokenizer.json")
         plain = encode_views(encoder, read.params, batch_size, ViewSettings())
         encode = encode_texts(Tokeniser(file, encoder.input), plain, views.views)
-        settings["tokenizer_sha256"] = checksum(file)
+        settings["tokenizer_sha256"] = sha256(file)
     else:
         encode = encode_views(encoder, read.params, batch_size, views)
     if Path(dataset).suffix.lower() in TABLE_SUFFIXES:
         sources: list[Source] = [open_table(dataset, field, "all", TEXT_BYTES)]
-        settings["dataset_sha256"] = checksum(Path(dataset))
+        settings["dataset_sha256"] = sha256(Path(dataset))
     else:
         parts = split.split("+")
         sources = [open_tfds(dataset, field, part, data_dir, TEXT_BYTES) for part in parts]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import shutil
@@ -14,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from earth_embed.errors import CheckpointError, RunError
+from earth_embed.files import sha256
 from earth_embed.pretrained.published import Published, geoclip, packaged_weights, satclip
 from earth_embed.step.state import TrainState
 from earth_embed.step.towers import LOCATION
@@ -49,9 +49,7 @@ def import_weights(
     weights = read_weights(Path(file))
     published = PUBLISHED[kind](weights)
     run_dir = Path(run_dir or Path("runs") / published.experiment.name)
-    with weights.path.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
-    origin = {"published": kind, "file": weights.path.name, "sha256": digest}
+    origin = {"published": kind, "file": weights.path.name, "sha256": sha256(weights.path)}
     if not _is_there(run_dir, published, origin):
         _write(run_dir, published, origin)
     return published, run_dir

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Mapping
 from contextlib import closing
@@ -101,13 +100,8 @@ def train(
             )
             state = checkpoints.restore_state(like)
         start = int(state.step)
-
-        @functools.cache
-        def flops(names: tuple[str, ...]) -> int:
-            program = step.trace(state, fed.batch).jaxpr  # as it is traced anyway, to compile it
-            return product_flops(program, list(method.sizes).index(names[0]))
-
-        meter = Meter(start, flops)
+        meter, order = Meter(start), list(method.sizes)
+        flops: dict[tuple[str, ...], int] = {}
         with (
             closing(open_records(run_dir, start, experiment.steps)) as records,
             profiled(run_dir / "profile" if profile else None, start) as profiler,
@@ -120,7 +114,11 @@ def train(
             )
             for fed in feed(method, batches, mesh, start, experiment.steps):
                 state, metrics = step(state, fed.batch)
-                done = meter.tick(fed.names, sum(method.sizes[name] for name in fed.names))
+                if fed.names not in flops:  # compiling has traced the step: this costs nothing
+                    program = step.trace(state, fed.batch).jaxpr
+                    flops[fed.names] = product_flops(program, order.index(fed.names[0]))
+                examples = sum(method.sizes[name] for name in fed.names)
+                done = meter.tick(examples, flops[fed.names])
                 profiler(done)
                 watch.note(done, metrics)
                 stopping = stop.now(done)  # asked once: a later signal is for the next step

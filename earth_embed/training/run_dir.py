@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from earth_embed.config import Experiment
 from earth_embed.config.files import differences, from_json, to_json
 from earth_embed.errors import ConfigError, RunError
-from earth_embed.files import write_text
+from earth_embed.files import one_at_a_time, write_text
 from earth_embed.processes import from_main
 
 RUN_FILE = "run.json"
@@ -128,20 +128,15 @@ def locked(run_dir: Path) -> Iterator[None]:
     Raises:
         RunError: another one on this machine holds it; raised in every process.
     """
-    with ExitStack() as held:
-        from_main(lambda: held.enter_context(_lock(run_dir)))
-        yield
 
-
-@contextmanager
-def _lock(run_dir: Path) -> Iterator[None]:
-    import fcntl
-
-    with (run_dir / ".lock").open("w") as file:
+    def lock() -> None:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            held.enter_context(one_at_a_time(run_dir, wait=False))
+        except TimeoutError as error:
             raise RunError(f"another process is training {run_dir} at this moment") from error
+
+    with ExitStack() as held:
+        from_main(lock)
         yield
 
 

@@ -20,7 +20,7 @@ from earth_embed.features.frozen import PUBLISHED
 from earth_embed.features.views import ViewSettings
 from earth_embed.features.weights import expected_arrays, read_frozen
 from earth_embed.features.write import write_features
-from earth_embed.training.choice import sha256
+from earth_embed.files import sha256
 from tests.conftest import limited_file_size, random_places
 from tests.features.encoders import SMALL
 from tests.training.runs import contents
@@ -31,11 +31,11 @@ THREE = ViewSettings(3, jitter_m=500.0, seed=7)
 COMMAND = """
 import sys
 from earth_embed.cli import main
-from earth_embed.encoders.frozen import PUBLISHED
-from earth_embed.serving import features
+from earth_embed.features import write
+from earth_embed.features.frozen import PUBLISHED
 from tests.features.encoders import SMALL
 PUBLISHED.update(SMALL)
-features.BATCHES = 2
+write.BATCHES = 2
 main(sys.argv[1:])
 """
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 import numpy as np
 
 from earth_embed.cells import CELL_KM, cell_of
-from earth_embed.datasets.preparation.pieces import MakeExamples, Piece, Skipped, checksum
+from earth_embed.datasets.preparation.pieces import MakeExamples, Piece, Skipped
 from earth_embed.errors import ConfigError
+from earth_embed.files import sha256
 from earth_embed.geotable import read_geotable
 from earth_embed.hashing import mix64
 
@@ -164,7 +165,7 @@ class Thinning:
         if self.cap is not None:
             said |= {"cap": self.cap, "seed": self.seed}
         if self.exclude_cells is not None:
-            said |= {"exclude_cells_sha256": checksum(self.exclude_cells)}
+            said |= {"exclude_cells_sha256": sha256(self.exclude_cells)}
         return said | {"cell_km": self.cell_km} if said else {}
 
     def thin(self, index: Index) -> Index:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from earth_embed.errors import DataError, EarthEmbedError, require
-from earth_embed.files import atomic_output, write_text
+from earth_embed.files import Stamp, atomic_output, write_text
 
 # One record in each group, so that a random read decodes nothing else. On Sentinel-2 chips zstd's
 # level 1 saves as much as its default 3 in half the time.
@@ -62,6 +61,11 @@ class Record:
     example_bytes: int
     skipped: dict[str, list[str]]
 
+    @property
+    def stamp(self) -> Stamp:
+        """What the file must still be."""
+        return Stamp(self.bytes, self.sha256)
+
 
 def make_piece(piece: Piece, folder: Path, examples: MakeExamples) -> None:
     """Writes one piece and its record. The same rows make the same bytes, wherever and whenever.
@@ -86,7 +90,8 @@ def make_piece(piece: Piece, folder: Path, examples: MakeExamples) -> None:
                 writer.write(example)
                 count, size = count + 1, size + len(example)
         writer.close()
-        record = Record(checksum(temporary), temporary.stat().st_size, count, size, skipped)
+        stamp = Stamp.of(temporary)
+        record = Record(stamp.sha256, stamp.size, count, size, skipped)
     # After the file: a crash in between leaves a piece without a record, which is made anew.
     write_text(_record_path(file), json.dumps(dataclasses.asdict(record), indent=1))
 
@@ -101,46 +106,25 @@ def read_record(file: Path) -> Record | None:
         raise DataError(f"cannot read the record of {file}: {error}") from error
 
 
-def fault(file: Path, contents: bool = False) -> str | None:
-    """What is wrong with a file; None if it is as its record says.
+def damage(file: Path, contents: bool = False) -> str | None:
+    """What is wrong with a piece, in one sentence; None if it is as its record says.
 
     Args:
         file: A file made by `make_piece`.
-        contents: Read it all and compare the checksum too, not the size alone.
-
-    Returns:
-        A sentence about the file: what was expected and what found.
+        contents: Compare its SHA-256 too, not only its size.
     """
     record = read_record(file)
     if record is None:
         return f"{file}: no record of its checksum beside it"
-    if not file.is_file():
-        return f"{file}: expected {record.bytes:,} bytes, found no such file"
-    if (size := file.stat().st_size) != record.bytes:
-        return f"{file}: expected {record.bytes:,} bytes, found {size:,}"
-    if contents and (found := checksum(file)) != record.sha256:
-        return f"{file}: expected SHA-256 {record.sha256}, found {found}"
-    return None
+    found = record.stamp.damage(file, contents)
+    return found and f"{file}: {found}"
 
 
-def faults(files: Sequence[Path], threads: int, contents: bool = False) -> dict[Path, str]:
-    """What is wrong with some files: `fault` of each that has one."""
-    with ThreadPoolExecutor(threads) as pool:  # hashing lets other threads run
-        found = pool.map(functools.partial(fault, contents=contents), files)
+def damaged_files(files: Sequence[Path], threads: int, contents: bool = False) -> dict[Path, str]:
+    """The `damage` of each file that has any."""
+    with ThreadPoolExecutor(threads) as pool:  # hashing releases the GIL
+        found = pool.map(functools.partial(damage, contents=contents), files)
         return {file: what for file, what in zip(files, found, strict=True) if what}
-
-
-def checksum(file: Path) -> str:
-    """SHA-256 of a file.
-
-    Raises:
-        DataError: the file cannot be read.
-    """
-    try:
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(f"cannot read {file}: {error}") from error
 
 
 def forget(file: Path) -> None:

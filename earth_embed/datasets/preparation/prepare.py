@@ -20,7 +20,7 @@ from earth_embed.datasets.preparation.index import Index, PublishedFiles, Thinni
 from earth_embed.datasets.preparation.pieces import (
     MakeExamples,
     Piece,
-    faults,
+    damaged_files,
     forget,
     make_piece,
     read_record,
@@ -139,7 +139,7 @@ def verify(dataset: str, data_dir: Path | None, workers: int) -> str:
     if not has_checksums(builder):
         raise DataError(f"{folder} has no {PLAN_FILE}: it was not made by this command")
     files = prepared_files(builder)
-    if damage := faults(files, workers, contents=True):
+    if damage := damaged_files(files, workers, contents=True):
         raise DataError(
             "; ".join(damage.values())
             + f" (earth-embed prepare {dataset} --source DIR --verify makes only "
@@ -201,7 +201,7 @@ def _extract(
 
 def _damaged(folder: Path, pieces: Sequence[Piece], work: Work, verify: bool) -> list[Piece]:
     """The pieces that are not there, or not as they were made."""
-    damage = faults([folder / piece.file for piece in pieces], work.workers, verify)
+    damage = damaged_files([folder / piece.file for piece in pieces], work.workers, verify)
     for file, what in damage.items():
         if read_record(file) is not None:  # without one it was never finished
             print(f"{what}; it is made anew", file=sys.stderr)
