@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -38,7 +40,16 @@ the run is gone. A training that a signal stopped has saved its state and ends w
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command; a user's mistake ends in one message and status 2, without a traceback."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    with _orbax_quiet():
+        try:
+            return _main(list(sys.argv[1:] if arguments is None else arguments))
+        except SystemExit as error:
+            status = error.code
+        gc.collect()  # what Orbax abandoned complains here, where nobody hears it
+    sys.exit(status)
+
+
+def _main(arguments: list[str]) -> None:
     commands: dict[str, Callable[[list[str]], None]] = {
         "train": train,
         "evaluate": evaluate,
@@ -98,3 +109,32 @@ def _faults_in_one_line() -> Iterator[None]:
         warnings.simplefilter("always", FaultWarning)
         warnings.showwarning = show_fault
         yield
+
+
+@contextmanager
+def _orbax_quiet() -> Iterator[None]:
+    """Leaves one error of a failed save or restore: ours.
+
+    Orbax abandons the other arrays, and each puts a traceback on the console: through the loggers
+    of Abseil and asyncio, or as it is garbage collected. Only the command may silence them: the
+    loggers and the hook belong to the user's process.
+    """
+    loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
+    levels = [logger.level for logger in loggers]
+    show = sys.unraisablehook
+
+    def show_others(unraisable: Any) -> None:
+        code = getattr(unraisable.object, "cr_code", None)
+        of_orbax = code is not None and "orbax" in code.co_filename
+        if not of_orbax and str(unraisable.exc_value) != "Event loop is closed":
+            show(unraisable)
+
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    sys.unraisablehook = show_others
+    try:
+        yield
+    finally:
+        sys.unraisablehook = show
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
