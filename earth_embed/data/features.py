@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from earth_embed.cells import rows_of_split
+from earth_embed.cells import HOLDOUT, rows_of_split
 from earth_embed.coordinates import check_lonlat
 from earth_embed.data.sources import Examples, Source, Views
 from earth_embed.errors import DataError, require
@@ -66,6 +66,12 @@ def open_features(path: Path, field: str, split: str) -> Source:
     if field != FIELD:
         raise DataError(f"{path} has no field {field!r}: expected {FIELD!r}")
     record = read_features_file(path)
+    if (rule := record.get("holdout")) != HOLDOUT:
+        raise DataError(
+            f"{path} was made when other places were held out ({rule or 'no rule'} is recorded, "
+            f"expected {HOLDOUT!r}): the same `earth-embed features` command brings it up to "
+            "date, and encodes nothing again"
+        )
     try:
         shape = Shape(*(int(record[name]) for name in Shape._fields))
         shards = {

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from earth_embed.cells import HOLDOUT
 from earth_embed.data.features import (
     FEATURES_FILE,
     PLACES_FILE,
@@ -34,8 +35,8 @@ from earth_embed.errors import DataError, EarthEmbedError
 from earth_embed.files import atomic_output, one_at_a_time, sha256, write_text
 from earth_embed.processes import check_same, from_main, wait_for_all
 
-_RESULTS = ("shards", "places_sha256")
-"""What features.json has beside the settings."""
+_RESULTS = ("holdout", "shards", "places_sha256")
+"""What features.json holds beside the settings."""
 
 
 class Shards:
@@ -76,6 +77,9 @@ class Shards:
                     raise EarthEmbedError(f"cannot write {self.folder}: {reason}") from error
                 self._check()  # another run may have begun or ended while this one waited
                 if whole := self.record.exists():
+                    found = read_features_file(self.record)
+                    if found.get("holdout") != HOLDOUT:
+                        self._write_record({name: found.get(name) for name in _RESULTS})
                     self._clean()
                 else:
                     remove_leftovers(self.folder)
@@ -125,10 +129,14 @@ class Shards:
             for name, one in zip(names, written, strict=True)
             if one
         ]
-        results = {"shards": shards, "places_sha256": sha256(self.folder / PLACES_FILE)}
-        text = json.dumps({**self._settings, **results}, indent=1) + "\n"
-        write_text(self.record, text)
+        places = sha256(self.folder / PLACES_FILE)
+        self._write_record({"shards": shards, "places_sha256": places})
         self._clean()
+
+    def _write_record(self, results: dict[str, Any]) -> None:
+        """Writes features.json under today's hold-out rule, which no feature depends on."""
+        record = {**self._settings, **results, "holdout": HOLDOUT}
+        write_text(self.record, json.dumps(record, indent=1) + "\n")
 
     def _clean(self) -> None:
         """Removes what features.json has made superfluous."""
