@@ -29,7 +29,7 @@ from earth_embed.hashing import epoch_permutation
 from earth_embed.pretrained.encoder import load_towers
 from earth_embed.step.state import Batch
 from earth_embed.step.towers import Params, Towers
-from earth_embed.training.run_dir import read_experiment
+from earth_embed.training.run_dir import check_holdout, read_experiment
 
 
 def diagnose_run(
@@ -46,12 +46,14 @@ def diagnose_run(
         settings: How much is looked at; None for the defaults.
 
     Raises:
-        RunError: no run there, or one of imported weights, or it cannot be written.
+        RunError: no run there, or one of imported weights, or one under another hold-out rule, or
+            it cannot be written.
         DataError: the run's data sets cannot be read.
         CheckpointError: no checkpoint that can be used.
     """
     run_dir, settings = Path(run_dir), settings or Settings()
     experiment = read_experiment(run_dir)
+    check_holdout(run_dir)
     folder = run_dir / "diagnosis"
     sources = open_sources(experiment, None if data_dir is None else Path(data_dir))
     training = {name: splits.train for name, splits in sources.items()}

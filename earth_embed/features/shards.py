@@ -79,7 +79,7 @@ class Shards:
                 if whole := self.record.exists():
                     found = read_features_file(self.record)
                     if found.get("holdout") != HOLDOUT:
-                        self._write_record({name: found.get(name) for name in _RESULTS})
+                        self._write_record(found.get("shards"), found.get("places_sha256"))
                     self._clean()
                 else:
                     remove_leftovers(self.folder)
@@ -129,14 +129,13 @@ class Shards:
             for name, one in zip(names, written, strict=True)
             if one
         ]
-        places = sha256(self.folder / PLACES_FILE)
-        self._write_record({"shards": shards, "places_sha256": places})
+        self._write_record(shards, sha256(self.folder / PLACES_FILE))
         self._clean()
 
-    def _write_record(self, results: dict[str, Any]) -> None:
-        """Writes features.json under today's hold-out rule, which no feature depends on."""
-        record = {**self._settings, **results, "holdout": HOLDOUT}
-        write_text(self.record, json.dumps(record, indent=1) + "\n")
+    def _write_record(self, shards: Any, places_sha256: Any) -> None:
+        """Writes features.json with today's hold-out rule: no feature depends on the rule."""
+        results = dict(zip(_RESULTS, (HOLDOUT, shards, places_sha256), strict=True))
+        write_text(self.record, json.dumps({**self._settings, **results}, indent=1) + "\n")
 
     def _clean(self) -> None:
         """Removes what features.json has made superfluous."""

@@ -20,6 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
+from earth_embed.cells import HOLDOUT
 from earth_embed.config import Experiment
 from earth_embed.config.files import differences, from_json, to_json
 from earth_embed.errors import ConfigError, RunError
@@ -58,6 +59,7 @@ def check_run(run_dir: Path, experiment: Experiment) -> None:
             f"{run_dir} holds weights imported from {origin['file']}, which cannot be trained "
             "further: expected another --run-dir"
         )
+    check_holdout(run_dir)
     changed = differences(read_experiment(run_dir), experiment)
     if changed:
         raise RunError(
@@ -85,10 +87,34 @@ def open_run(run_dir: Path, experiment: Experiment, origin: dict[str, str] | Non
         run_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"cannot make the run directory {run_dir}: {error.strerror}") from error
-    record = {"experiment": to_json(experiment), "versions": package_versions()}
+    record = {
+        "experiment": to_json(experiment),
+        "holdout": HOLDOUT,
+        "versions": package_versions(),
+    }
     if origin:
         record["imported"] = origin
     write_text(run_dir / RUN_FILE, json.dumps(record, indent=2) + "\n")
+
+
+def check_holdout(run_dir: Path) -> None:
+    """Checks that a run's tables and feature caches still hold out the places that it held out.
+
+    Other data sets are left out of it: their splits were always those of `cells`.
+
+    Raises:
+        RunError: the run recorded another rule, or none.
+    """
+    rule = _read(run_dir, lambda record: record.get("holdout"))
+    modalities = read_experiment(run_dir).modalities
+    concerned = [each.name for each in modalities if each.is_table or each.is_features]
+    if concerned and rule != HOLDOUT:
+        raise RunError(
+            f"{run_dir} was trained when other places of {', '.join(concerned)} were held out "
+            f"({rule or 'no rule'} is recorded, expected {HOLDOUT!r}), and some of its training "
+            "places are held out now. It can be loaded and evaluated, but not resumed or "
+            "diagnosed: train anew in another --run-dir"
+        )
 
 
 def read_experiment(run_dir: Path) -> Experiment:
