@@ -139,9 +139,10 @@ def read_towns_once():
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory, read_towns_once):
     """A data directory that holds the tiny configuration of every data set, built once."""
+    from earth_embed.cells import ROLES
     from earth_embed.data import tfds
 
     folder = tmp_path_factory.mktemp("tfds")
-    for name in tfds.OURS:
+    for name in ROLES:
         tfds.prepare(f"{name}/tiny", folder)
     return folder

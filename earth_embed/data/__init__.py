@@ -1,5 +1,5 @@
-"""Training data, read: sources, the order of examples, and batches on the host.
+"""Reads training data: sources, the order of examples, and batches on the host.
 
-The only folder beside `datasets/` that imports TensorFlow, and only when it is used. Nothing here
+Beside `datasets/`, only this folder imports TensorFlow, and only when it is used. Nothing here
 makes a data set or touches a device.
 """

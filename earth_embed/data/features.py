@@ -1,12 +1,12 @@
-"""Cached features: what `earth-embed features` writes, read at random.
+"""Feature caches, which `earth-embed features` writes: their format and random access to them.
 
 A folder holds
 
-    features.json             written last: the origin of all, and each shard's size and SHA-256
+    features.json             written last: settings, hold-out rule, size and SHA-256 of each shard
     places.npy                (N, 2) float32: lon, lat of the plain view, degrees
-    00000.array_record, …     one record a row: (K, 2 + D) float32, little-endian
+    00000.array_record, …     one record per row: (K, 2 + D) float32, little-endian
 
-where each of the K views is lon, lat and D features, and the first is the plain one.
+where each of the K views is lon, lat and D features. The first view is the plain one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FEATURES_FILE, PLACES_FILE, FIELD = "features.json", "places.npy", "features"
 
 
 class Shape(NamedTuple):
-    """What the records of a folder hold."""
+    """Numbers of rows, views K and features D of a folder."""
 
     rows: int
     views: int
@@ -52,15 +52,15 @@ def open_features(path: Path, field: str, split: str) -> Source:
 
     Args:
         path: Its features.json.
-        field: "features": there is nothing else.
+        field: "features", the only field.
         split: "train", "validation" or "all"; see `rows_of_split`. The plain view's places decide.
 
     Returns:
-        A source of float32 (B, D), read as they are gathered; `Views` if there are several.
+        A source of float32 (B, D) features, read when gathered; `Views` if K > 1.
 
     Raises:
-        DataError: the folder is unfinished, or not as its features.json says; or there is no such
-            field or split.
+        DataError: the folder is unfinished, differs from its features.json or was made under
+            another hold-out rule; or there is no such field or split.
         EarthEmbedError: array_record is missing.
     """
     if field != FIELD:
@@ -91,10 +91,10 @@ def open_features(path: Path, field: str, split: str) -> Source:
 
 
 def read_features_file(path: Path) -> dict[str, Any]:
-    """What a features.json says.
+    """Reads a features.json.
 
     Raises:
-        DataError: it is missing, as of a folder that is unfinished, or unreadable.
+        DataError: it is unreadable, or missing because the folder is unfinished.
     """
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -111,13 +111,13 @@ def read_features_file(path: Path) -> dict[str, Any]:
 
 
 class Records:
-    """The records of a folder, read at random."""
+    """Random access to the records of a folder."""
 
     def __init__(self, folder: Path, shards: Sequence[str], shape: Shape) -> None:
         """Opens the shards, in order.
 
         Raises:
-            DataError: a shard cannot be read, or they hold another number of rows.
+            DataError: a shard cannot be read, or the shards hold another number of rows.
             EarthEmbedError: array_record is missing.
         """
         try:
@@ -142,7 +142,7 @@ class Records:
         """
         try:
             records = self._records.__getitems__(rows.tolist())
-        except RuntimeError as error:  # riegeli's, whose blocks have checksums
+        except RuntimeError as error:  # from riegeli, whose blocks have checksums
             raise DataError(f"{self.folder} cannot be read: {error}") from error
         _, views, dim = self._shape
         start = view * 4 * (2 + dim)
@@ -162,10 +162,10 @@ class CachedView:
     """One view of some rows of a folder of features.
 
     Attributes:
-        records: The folder's.
-        rows: (N,) the rows of the examples.
-        places: Of all rows, (…, 2) degrees, as places.npy has them.
-        view: Which view is read.
+        records: The folder's records.
+        rows: (N,) the folder's row of each example.
+        places: (…, 2) degrees, the plain places of all rows of the folder.
+        view: Index of the view.
     """
 
     records: Records
@@ -180,8 +180,8 @@ class CachedView:
         """Reads examples by index.
 
         Raises:
-            DataError: a plain view is not where places.npy has it: shards were exchanged, and what
-                was held out would be trained on.
+            DataError: a plain view's place differs from places.npy. The shards were exchanged, and
+                held-out samples would be trained on.
         """
         rows = self.rows[indices]
         found = self.records.read(rows, self.view)

@@ -14,7 +14,7 @@ from earth_embed.errors import DataError
 
 
 class Splits(NamedTuple):
-    """One modality's places to train on, and the held-out ones."""
+    """A modality's examples to train on, and the held-out ones."""
 
     train: Source
     validation: Source

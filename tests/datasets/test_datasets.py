@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from earth_embed.cells import ROLES
 from earth_embed.coordinates import EARTH_RADIUS_KM, block_of
 from earth_embed.data.sources import encode_text, in_memory
-from earth_embed.data.tfds import OURS, open_tfds, prepare, read_columns
+from earth_embed.data.tfds import open_tfds, prepare, read_columns
 from earth_embed.errors import CoordinateError, DataError, EarthEmbedError
 from tests.conftest import limited_file_size
 
@@ -39,7 +40,7 @@ def places(tiny):
             split: lonlat_of(name, split, tiny)
             for split in prepare(f"{name}/tiny", tiny).info.splits
         }
-        for name in OURS
+        for name in ROLES
     }
 
 
@@ -82,7 +83,7 @@ del Conventions  # The base is no test.
 
 def test_no_two_data_sets_share_a_place(places):
     cells = {name: np.concatenate(list(splits.values())) for name, splits in places.items()}
-    for one, other in combinations(OURS, 2):
+    for one, other in combinations(ROLES, 2):
         assert not np.intersect1d(cell_of(cells[one]), cell_of(cells[other])).size, (one, other)
 
 
@@ -97,7 +98,7 @@ def test_validation_and_test_labels_share_no_block(places):
     assert not np.intersect1d(*blocks).size
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", ROLES)
 def test_no_place_occurs_twice(places, name):
     lonlat = np.concatenate(list(places[name].values()))
     assert len(np.unique(lonlat, axis=0)) == len(lonlat)
