@@ -43,9 +43,9 @@ class Weights:
         expected = " or ".join(f"{prefix}…" for prefix in prefixes)
         raise self.error(f"expected weights called {expected}; found {found or 'none'}")
 
-    def error(self, fault: str) -> CheckpointError:
+    def error(self, message: str) -> CheckpointError:
         """An error about the file."""
-        return CheckpointError(f"{self.path}: {fault}")
+        return CheckpointError(f"{self.path}: {message}")
 
 
 def read_weights(path: Path) -> Weights:

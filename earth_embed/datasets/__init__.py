@@ -1,5 +1,5 @@
-"""The data sets of this package: how each is made, and where it may draw its places.
+"""Makes this package's data sets.
 
-Some are made of files that ordinary packages carry, the large ones of published files
+Small ones come from files inside ordinary Python packages, large ones from published files
 (`preparation/`). Training reads them through `data/`; nothing here knows of batches.
 """

@@ -15,9 +15,8 @@ from earth_embed.datasets.packaged import bilinear, draw_on_land
 PIXELS = 32
 """Side of a patch in pixels."""
 
-
 PIXEL_KM = 7.5
-"""Side of a pixel on the ground, near that of the source at the equator (7.4 km)."""
+"""Ground size of a pixel, close to the source's at the equator (7.4 km)."""
 
 
 class BlueMarble(PlacesBuilder):
@@ -49,7 +48,7 @@ class BlueMarble(PlacesBuilder):
 
         lonlat = draw_on_land("blue_marble", count, SEED)
         patches = cut_patches(_blue_marble(), lonlat)
-        # Of Pillow images TFDS makes PNG without TensorFlow, in a third of the time.
+        # TFDS encodes Pillow images without TensorFlow, in a third of the time.
         images = [Image.fromarray(patch) for patch in patches]
         return {"lon": lonlat[:, 0], "lat": lonlat[:, 1], "image": images}
 
@@ -57,15 +56,15 @@ class BlueMarble(PlacesBuilder):
 def cut_patches(
     raster: np.ndarray, lonlat: np.ndarray, pixels: int = PIXELS, pixel_km: float = PIXEL_KM
 ) -> np.ndarray:
-    """Cuts patches of one ground size out of a global raster.
+    """Cuts patches of one ground size from a global raster.
 
-    A pixel at (x, y) km from the centre lies at the distance c = √(x² + y²) / R along a great
-    circle from p, in the direction (x ê + y n̂) / (cR) with ê east and n̂ north (the azimuthal
-    equidistant projection, Snyder 1987, section 25):
+    In the azimuthal equidistant projection (Snyder 1987, section 25), a pixel at (x, y) km from
+    the centre p lies at the angular distance c = √(x² + y²) / R from p, in the direction
+    (x ê + y n̂) / (cR) with ê east and n̂ north:
 
         v = cos c · p + (sin c / c) · (x ê + y n̂) / R
 
-    Unit vectors know no antimeridian and no poles.
+    Unit vectors need no special cases at the antimeridian and the poles.
 
     Args:
         raster: (H, W, C) uint8, equirectangular.
@@ -80,7 +79,7 @@ def cut_patches(
     x, y = (plane.ravel()[:, None] for plane in np.meshgrid(offset, -offset))  # (P², 1) radians
     distance = np.hypot(x, y)
     patches = np.empty((len(lonlat), pixels, pixels, raster.shape[-1]), np.uint8)
-    chunk = 256  # bounds memory: 256 patches are 260,000 points
+    chunk = 256  # patches at a time (262,144 points), to bound memory
     for start in range(0, len(lonlat), chunk):
         centres = lonlat[start : start + chunk].astype(np.float64)
         lon = np.radians(centres[:, 0])

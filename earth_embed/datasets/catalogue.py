@@ -1,4 +1,4 @@
-"""The data sets that are made from published files, by name."""
+"""The data sets made from published files, by name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from earth_embed.errors import ConfigError, DataError
 FROM_FILES: dict[str, type[PublishedFiles]] = {
     kind.NAME: kind for kind in (S2100k, Mp16, Wikipedia)
 }
-"""Name → what makes it of a folder."""
+"""Name → the class that makes the data set from a folder."""
 
 
 def check_from_files(dataset: str) -> None:
@@ -35,11 +35,11 @@ def from_files(dataset: str, source: Path, image_size: int | None = None) -> Pub
     Args:
         dataset: One of FROM_FILES.
         source: The folder of the published files.
-        image_size: Side of the pictures of mp16, pixels; None for its default.
+        image_size: Side of mp16's pictures, pixels; None for the default.
 
     Raises:
         DataError: there is no such data set.
-        ConfigError: it has no size of pictures to choose.
+        ConfigError: `image_size` is not an option of the data set.
     """
     check_from_files(dataset)
     if image_size is None:

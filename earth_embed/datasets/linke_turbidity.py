@@ -1,4 +1,4 @@
-"""Data set "linke_turbidity": how hazy the sky is in each month."""
+"""Data set "linke_turbidity": the haziness of the sky in each month."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class LinkeTurbidity(PlacesBuilder):
         return {"series": tfds.features.Tensor(shape=(12,), dtype=np.float32, doc=doc)}
 
     def make(self, count: int) -> Columns:
-        """Draws places and looks them up."""
+        """Draws places and looks up their turbidities."""
         lonlat = draw_on_land("linke_turbidity", count, SEED)
         return {"lon": lonlat[:, 0], "lat": lonlat[:, 1], "series": turbidity_at(lonlat)}
 
 
 def turbidity_at(lonlat: np.ndarray) -> np.ndarray:
-    """Monthly Linke turbidity, as pvlib.clearsky.lookup_linke_turbidity without interpolation.
+    """Monthly Linke turbidity, as from pvlib.clearsky.lookup_linke_turbidity uninterpolated.
 
     Args:
         lonlat: (N, 2), degrees.

@@ -14,7 +14,7 @@ from earth_embed.hashing import mix64
 
 
 class Toponyms(PlacesBuilder):
-    """The names of GeoNames places as UTF-8 text, and nothing that labels the country."""
+    """The names of GeoNames places as UTF-8 text, without any label of the country."""
 
     COUNTS: ClassVar = {"full": 30_000, "tiny": 1_500}
     ABOUT: ClassVar = {
@@ -36,7 +36,7 @@ class Toponyms(PlacesBuilder):
         return {"text": tfds.features.Text(doc="The name and alternate names, joined by ' | '.")}
 
     def make(self, count: int) -> Columns:
-        """Chooses places by a hash of their identifiers, one for each pair of coordinates."""
+        """Chooses places by a hash of their identifiers, one per pair of coordinates."""
         towns = load_towns()
         key = mix64(np.array([SEED]))
         shuffled = np.argsort(mix64(towns.geoname_id ^ key), kind="stable")
@@ -44,6 +44,6 @@ class Toponyms(PlacesBuilder):
         _, first = np.unique(towns.lonlat[ours], axis=0, return_index=True)
         rows = ours[np.sort(first)[:count]]
         lon, lat = towns.lonlat[rows].T
-        # dict.fromkeys drops repeats and keeps the order; a few alternate names are empty.
+        # dict.fromkeys removes duplicates in order; a few alternate names are empty.
         texts = [" | ".join(filter(None, dict.fromkeys(towns.names[row]))) for row in rows]
         return {"lon": lon, "lat": lat, "text": texts}

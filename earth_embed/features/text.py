@@ -9,19 +9,19 @@ import jax.numpy as jnp
 from earth_embed.features.transformer import Blocks, Stack, layer_norm
 
 PADDING = 0
-"""The token that fills a text up. No text has it: it is [PAD] to BERT, and CLIP's is "!" of which
-nothing behind a text's end is ever seen."""
+"""The token that pads texts: BERT's [PAD]. CLIP's token 0 is "!", but CLIP never attends to what
+follows a text's end."""
 
 
 class ClipText(nn.Module):
-    """CLIP's text tower: each token sees those before it, the feature is that of the text's end.
+    """CLIP's text tower: causal attention; the end token's feature represents the text.
 
     Attributes:
         blocks: The transformer.
-        vocabulary: Number of tokens.
-        length: Most tokens of a text.
+        vocabulary: Number of different tokens.
+        length: Maximum number of tokens of a text.
         end: The token that ends a text.
-        features: Width F of the space that images and texts share.
+        features: Dimension F of the space shared by images and texts.
 
     References:
         Radford et al. 2021 (arXiv 2103.00020), section 2.4.
@@ -47,12 +47,12 @@ class ClipText(nn.Module):
 
 
 class SentenceEncoder(nn.Module):
-    """BERT's tokens, averaged over the text and brought to length 1.
+    """BERT with mean pooling over the text's tokens, normalised.
 
     Attributes:
         blocks: The transformer.
-        vocabulary: Number of tokens.
-        length: Most tokens of a text.
+        vocabulary: Number of different tokens.
+        length: Maximum number of tokens of a text.
 
     References:
         Reimers and Gurevych 2019 (arXiv 1908.10084); Wang et al. 2020 (arXiv 2002.10957), MiniLM.
@@ -64,10 +64,10 @@ class SentenceEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, tokens: jax.Array) -> jax.Array:
-        """Maps tokens (N, T) int32, filled up with PADDING, to unit vectors (N, D) float32."""
+        """Maps tokens (N, T) int32, padded with PADDING, to unit vectors (N, D) float32."""
         width, epsilon = self.blocks.width, self.blocks.epsilon
         x = Embeddings(self.vocabulary, self.length, width, name="tokens")(tokens)
-        # A second text could follow, of type 1; here there is one.
+        # BERT can take a second text, of type 1. Here there is only one.
         types = self.param("types", nn.initializers.normal(0.02), (2, width))
         x = layer_norm(epsilon, "norm_first")(x + types[None, :1])
         present = tokens != PADDING
@@ -78,12 +78,12 @@ class SentenceEncoder(nn.Module):
 
 
 class Embeddings(nn.Module):
-    """A vector of each token plus one of its position.
+    """Token embeddings plus position embeddings.
 
     Attributes:
-        vocabulary: Number of tokens.
+        vocabulary: Number of different tokens.
         length: Number of positions.
-        width: Width D of the vectors.
+        width: Dimension D of the vectors.
     """
 
     vocabulary: int

