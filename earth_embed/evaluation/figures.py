@@ -74,7 +74,9 @@ def _curves(axes: Axes, results: Results, split: str, task: str) -> None:
         if is_bar or row.feature == results.name:  # bands of all rows would hide the lines
             axes.fill_between(x, means - widths, means + widths, color=colour, alpha=0.12, lw=0)
     # Fits far below a constant guess (ridge on few labels) would flatten the other curves.
-    axes.set_ylim(bottom=max(axes.get_ylim()[0], -0.1))
+    # So would wide bands: no score exceeds 1.
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(max(bottom, -0.1), min(top, 1.05))
 
 
 def _row_name(row: Row) -> str:
