@@ -57,7 +57,7 @@ class Modality:
     A table's and a features.json's splits are "train", "validation" and "all"."""
     validation_split: str = "validation"
     """Split of held-out places."""
-    layers: tuple[str, ...] = ()
+    geo_layers: tuple[str, ...] = ()
     """Geographic layers that this modality shows. An evaluation task that predicts one of them is
     refused. The data set's own name always counts."""
 
@@ -96,7 +96,7 @@ class Modality:
             own = path.parent.name
         else:
             own = path.stem if self.is_table else re.split("[/:]", self.dataset)[0]
-        return frozenset({*self.layers, own})
+        return frozenset({*self.geo_layers, own})
 
 
 @dataclass(frozen=True)

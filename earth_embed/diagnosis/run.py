@@ -154,7 +154,7 @@ class Encoded(NamedTuple):
     samples: np.ndarray
     """(N, n) float32."""
     candidates: np.ndarray
-    """(N, n) float32: what samples are compared with, as `Towers.meet` has it."""
+    """(N, n) float32: what samples are compared with, as `Towers.candidates` has it."""
     locations: np.ndarray
     """(N, D) float32: the location embeddings."""
     lonlat: np.ndarray
@@ -177,7 +177,7 @@ class Encoder:
         def both(params: Params, name: str, examples: Batch) -> tuple[jax.Array, ...]:
             samples = towers.encode_sample(params, name, examples["sample"])
             locations = towers.encode_location(params, examples["lonlat"])
-            return samples, towers.meet(params, name, samples, locations), locations
+            return samples, towers.candidates(params, name, samples, locations), locations
 
         self._both = jax.jit(both, static_argnums=1)
 

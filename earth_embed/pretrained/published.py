@@ -102,7 +102,7 @@ FREQUENCIES = "capsule.0.b"
 LAYERS = ("capsule.1", "capsule.3", "capsule.5", "head.0")
 
 
-PHOTOGRAPHS = Modality("image", "mp-16", "image", "clip_vit_l14", layers=("photographs",))
+PHOTOGRAPHS = Modality("image", "mp-16", "image", "clip_vit_l14", geo_layers=("photographs",))
 """4.7 million geotagged photographs, through a frozen CLIP ViT-L/14."""
 
 
@@ -162,7 +162,7 @@ SATCLIP_PREFIXES = ("model.location.nnet.", "model.nnet.", "nnet.")
 """Of Lightning's checkpoint, which has the network twice, and of the location encoder alone."""
 
 
-IMAGES = Modality("image", "s2-100k", "image", "sentinel2_backbone", layers=("sentinel2",))
+IMAGES = Modality("image", "s2-100k", "image", "sentinel2_backbone", geo_layers=("sentinel2",))
 """100,000 Sentinel-2 images of 256 × 256 pixels, through a frozen ResNet or ViT."""
 
 
