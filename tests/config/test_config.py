@@ -107,6 +107,13 @@ def test_every_fault_is_told_at_once():
     with pytest.raises(ConfigError) as caught:
         Siren((), w0_first=0, w0_hidden=-1)
     assert len(str(caught.value).splitlines()) == 3
+    with pytest.raises(ConfigError) as caught:
+        Salt(phase_epochs=0, order="random", temperature="none")
+    assert str(caught.value).splitlines() == [
+        "method.order = 'random': expected one of 'cyclic', 'shuffled'",
+        "method.temperature = 'none': expected one of 'shared', 'per_modality'",
+        "method.phase_epochs = 0: expected a number ≥ 1",
+    ]
 
 
 radii = {"min_radius": st.floats(1e-3, 0.5), "max_radius": st.floats(0.5, 9)}
