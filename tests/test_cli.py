@@ -102,7 +102,7 @@ def test_overrides_reach_nested_fields(experiment):
         [
             *(str(experiment), "--location.encoding.degree", "5", "--modalities.0.width", "9"),
             *("--method.negatives", "within", "--location.network.hidden", "8", "12"),
-            *("--modalities.1.layers", "climate", "soil", "--optimizer.learning-rate", "3e-3"),
+            *("--modalities.1.geo-layers", "climate", "soil", "--optimizer.learning-rate", "3e-3"),
             *("--logit-scale.no-learnable", "--run-dir", "elsewhere"),
         ]
     )
@@ -113,7 +113,7 @@ def test_overrides_reach_nested_fields(experiment):
         location=LocationConfig(SphericalHarmonics(5), Siren((8, 12), dropout=0.1), features=8),
         modalities=(
             dataclasses.replace(first, width=9),
-            dataclasses.replace(second, layers=("climate", "soil")),
+            dataclasses.replace(second, geo_layers=("climate", "soil")),
         ),
         method=Melt(negatives="within"),
         optimizer=dataclasses.replace(original.optimizer, learning_rate=3e-3),

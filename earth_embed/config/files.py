@@ -67,6 +67,8 @@ def from_json(values: dict[str, Any]) -> Experiment:
     location = values.get("location", {})
     if "degree" in location:
         values = values | {"location": _harmonics_and_siren(location)}
+    if "modalities" in values:
+        values = values | {"modalities": list(map(_with_geo_layers, values["modalities"]))}
     return _build(Experiment, values, "experiment")
 
 
@@ -133,6 +135,11 @@ def _harmonics_and_siren(values: dict[str, Any]) -> dict[str, Any]:
         "network": {"kind": "Siren", **rest},
         "features": values["features"],
     }
+
+
+def _with_geo_layers(modality: dict[str, Any]) -> dict[str, Any]:
+    """A modality of runs saved when its `geo_layers` were called `layers`."""
+    return {"geo_layers" if key == "layers" else key: v for key, v in modality.items()}
 
 
 def _flatten(values: Any, prefix: str = "") -> dict[str, Any]:

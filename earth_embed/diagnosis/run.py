@@ -102,7 +102,7 @@ class Encoded(NamedTuple):
     samples: np.ndarray
     """(N, n) float32."""
     candidates: np.ndarray
-    """(N, n) float32, what the samples are compared with; see `Towers.meet`."""
+    """(N, n) float32, what the samples are compared with; see `Towers.candidates`."""
     locations: np.ndarray
     """(N, D) float32, location embeddings."""
     lonlat: np.ndarray
@@ -119,7 +119,7 @@ class ExampleEncoder:
         def encode(params: Params, name: str, examples: Batch) -> tuple[jax.Array, ...]:
             samples = towers.encode_sample(params, name, examples["sample"])
             locations = towers.encode_location(params, examples["lonlat"])
-            return samples, towers.meet(params, name, samples, locations), locations
+            return samples, towers.candidates(params, name, samples, locations), locations
 
         self._encode = jax.jit(encode, static_argnums=1)
 

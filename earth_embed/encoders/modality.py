@@ -40,17 +40,17 @@ class Tower(nn.Module):
     depth: int = 2
     dtype: Any = jnp.float32
 
-    def meet(self, anchors: jax.Array, locations: jax.Array) -> jax.Array:
-        """What encoded samples (B, n) are compared with: location embeddings (B, D), as they are.
+    def candidates(self, anchors: jax.Array, locations: jax.Array) -> jax.Array:
+        """What encoded samples (B, n) are compared with: the location embeddings (B, D) themselves.
 
-        A tower that maps them to a space of its own (B, n) overrides this; see `target.py`.
+        A tower that maps them to a space of its own (B, n) overrides this, as `TargetTower` does.
         """
         return locations
 
-    def both(self, sample: jax.Array, locations: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Encoded samples, and what they are compared with."""
+    def encode_pair(self, sample: jax.Array, locations: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Encoded samples and what they are compared with; initialisation runs this."""
         anchors = self(sample)
-        return anchors, self.meet(anchors, locations)
+        return anchors, self.candidates(anchors, locations)
 
 
 T = TypeVar("T", bound=type[Tower])
@@ -235,7 +235,7 @@ class TargetTower(Tower):
         return flat / math.sqrt(flat.shape[1])
 
     @nn.compact
-    def meet(self, anchors: jax.Array, locations: jax.Array) -> jax.Array:
+    def candidates(self, anchors: jax.Array, locations: jax.Array) -> jax.Array:
         """Maps location embeddings (B, D) to the targets' space (B, n)."""
         n = anchors.shape[-1]
         return nn.Dense(n, dtype=self.dtype)(locations) / math.sqrt(n)

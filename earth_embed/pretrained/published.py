@@ -57,7 +57,7 @@ GEOCLIP_FREQUENCIES = "capsule.0.b"
 GEOCLIP_LAYERS = ("capsule.1", "capsule.3", "capsule.5", "head.0")
 
 
-GEOCLIP_PHOTOS = Modality("image", "mp-16", "image", "clip_vit_l14", layers=("photographs",))
+GEOCLIP_PHOTOS = Modality("image", "mp-16", "image", "clip_vit_l14", geo_layers=("photographs",))
 """4.7 million geotagged photographs, encoded by a frozen CLIP ViT-L/14."""
 
 
@@ -66,7 +66,9 @@ SATCLIP_PREFIXES = ("model.location.nnet.", "model.nnet.", "nnet.")
 encoder."""
 
 
-SATCLIP_IMAGES = Modality("image", "s2-100k", "image", "sentinel2_backbone", layers=("sentinel2",))
+SATCLIP_IMAGES = Modality(
+    "image", "s2-100k", "image", "sentinel2_backbone", geo_layers=("sentinel2",)
+)
 """100,000 Sentinel-2 images of 256 × 256 pixels, encoded by a frozen ResNet or ViT."""
 
 

@@ -32,7 +32,7 @@ from earth_embed.encoders.location import Location
 
 def _features(name: str, dataset: str, layer: str) -> Modality:
     table = f"features/{dataset}/features.json"
-    return Modality(name, table, "features", encoder="projection", depth=1, layers=(layer,))
+    return Modality(name, table, "features", encoder="projection", depth=1, geo_layers=(layer,))
 
 
 IMAGE = _features("image", "s2_100k", "sentinel2")

@@ -107,6 +107,13 @@ def test_every_fault_is_told_at_once():
     with pytest.raises(ConfigError) as caught:
         Siren((), w0_first=0, w0_hidden=-1)
     assert len(str(caught.value).splitlines()) == 3
+    with pytest.raises(ConfigError) as caught:
+        Salt(phase_epochs=0, order="random", temperature="none")
+    assert str(caught.value).splitlines() == [
+        "method.order = 'random': expected one of 'cyclic', 'shuffled'",
+        "method.temperature = 'none': expected one of 'shared', 'per_modality'",
+        "method.phase_epochs = 0: expected a number ≥ 1",
+    ]
 
 
 radii = {"min_radius": st.floats(1e-3, 0.5), "max_radius": st.floats(0.5, 9)}
@@ -157,7 +164,7 @@ locations = st.recursive(
 def test_json_round_trip(method, location, rate, layers):
     experiment = Experiment(
         "e",
-        (IMAGE, dataclasses.replace(TEXT, layers=layers)),
+        (IMAGE, dataclasses.replace(TEXT, geo_layers=layers)),
         method,
         location,
         optimizer=Optimizer(rate),
@@ -176,7 +183,7 @@ def test_json_round_trip(method, location, rate, layers):
         (lambda: LogitScale(float("inf")), r"temperature = inf: expected a finite float"),
         (lambda: Modality("m", "d", "f", mean=float("nan")), "mean = nan: expected a finite"),
         (
-            lambda: Modality("m", "d", "f", layers="elevation"),
+            lambda: Modality("m", "d", "f", geo_layers="elevation"),
             "layers = 'elevation': expected a t",
         ),
         (lambda: LogitScale(learnable=1), "learnable = 1: expected bool"),
@@ -194,7 +201,7 @@ def test_a_data_set_shows_its_own_layer():
 
     for dataset in ("linke_turbidity", "linke_turbidity/tiny", "linke_turbidity:1.0.0"):
         assert shown(dataset) == {"linke_turbidity"}
-    assert shown("data/dem.csv", layers=("elevation",)) == {"dem", "elevation"}
+    assert shown("data/dem.csv", geo_layers=("elevation",)) == {"dem", "elevation"}
     both = Experiment("e", (IMAGE, TEXT)).shown_layers
     assert both == {"blue_marble", "toponyms"}
 
@@ -240,6 +247,14 @@ def test_runs_saved_when_there_was_one_encoder_are_read():
     values["location"]["colour"] = 1
     with pytest.raises(ConfigError, match=r"location\.network has no field \['colour'\]"):
         from_json(values)
+
+
+def test_runs_saved_when_geo_layers_were_layers_are_read():
+    experiment = Experiment("e", (IMAGE, dataclasses.replace(TEXT, geo_layers=("soil",))))
+    values = to_json(experiment)
+    for modality in values["modalities"]:
+        modality["layers"] = modality.pop("geo_layers")
+    assert from_json(values) == experiment
 
 
 def test_an_encoder_says_what_it_is_made_of():

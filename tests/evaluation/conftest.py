@@ -19,7 +19,7 @@ class StandInEncoder:
     """The unit vector, raised to a power that stands for training."""
 
     def __init__(self, name, layers=(), power=1):
-        image = Modality("image", "blue_marble", "image", layers=layers)
+        image = Modality("image", "blue_marble", "image", geo_layers=layers)
         self.experiment = Experiment(name, (image,), method=Pair())
         self.power = power
 
