@@ -21,6 +21,7 @@ from earth_embed.data.sources import ArraySource
 from earth_embed.data.tables import open_table
 from earth_embed.pretrained.encoder import load
 from earth_embed.step.towers import Towers
+from earth_embed.training.choice import steps_in
 from tests.conftest import random_places
 from tests.methods.test_methods import Setup
 from tests.training.runs import checkpoint_steps, contents, start, write_experiment
@@ -345,14 +346,15 @@ def test_real_processes(tmp_path):
     assert (unknown.returncode, out) == (2, "")
     assert err == "error: no experiment file 'no.py'; expected a Python file\n"
 
-    path, run = write_experiment(tmp_path, steps="2000"), tmp_path / "run"
+    # So many steps that none but the signal ends it.
+    path, run = write_experiment(tmp_path, steps="1000000"), tmp_path / "run"
     process = start("train", path, "--run-dir", run)
-    while process.poll() is None and not (run / "checkpoints" / "4").exists():
+    while process.poll() is None and not steps_in(run / "checkpoints"):
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
     assert process.returncode == 130, err
-    stopped = re.search(r"stopped at step (\d+) of 2000; the state is saved in (.*): ", err)
+    stopped = re.search(r"stopped at step (\d+) of 1000000; the state is saved in (.*): ", err)
     assert stopped[2] == str(run)
     assert stopped[1] in checkpoint_steps(run)
     assert "Traceback" not in err
