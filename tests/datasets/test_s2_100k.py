@@ -219,7 +219,7 @@ def under_way(published, data_dir, reached, workers):
     too; with two workers, a further one is the other's.
     """
     lonlat, files = index_of(published)
-    train = np.flatnonzero(~is_validation(np.asarray(lonlat, np.float32)))
+    train = np.flatnonzero(~is_held_out(lonlat))
     arguments = ("--source", published, "--data-dir", data_dir, "--rows-per-file", 4)
     process = start_held(files[train[4]], reached, *arguments, "--workers", workers)
     try:

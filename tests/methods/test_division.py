@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from earth_embed.step.parallel import compile_step
+from earth_embed.step.mesh import compile_step
 
 from earth_embed.config import GeodesicNtXent, Memory, NtXent, Salt, Sigmoid
 from earth_embed.data.order import Draw
