@@ -179,6 +179,10 @@ def test_bad_experiment_files(refused, tmp_path):
     assert "train expects an experiment file first" in refused("train")
     assert "train expects an experiment file first" in refused("train", "--steps", 3)
     assert "no experiment file 'no.py'" in refused("train", "no.py")
+    assert refused("train", "quikstart") == (
+        "error: no experiment 'quikstart'; expected FILE.py, FILE.py:NAME, or one that comes with "
+        "the package: quickstart\n"
+    )
     broken = tmp_path / "broken.py"
     broken.write_text("import no_such_module")
     assert "ModuleNotFoundError: No module named 'no_such_module'" in refused("train", broken)
@@ -358,11 +362,12 @@ def test_real_processes(tmp_path):
     assert "Traceback" not in err
 
 
-EXPERIMENTS = sorted(
-    path
-    for path in (Path(__file__).parents[1] / "experiments").glob("*.py")
-    if re.search(r"^experiment = ", path.read_text(), re.MULTILINE)
-)
+FOLDER = Path(__file__).parents[1] / "experiments"
+VARIANTS = ("pair_image", "pair_text", "pair_turbidity", "melt_two", "salt_two", "salt_three")
+EXPERIMENTS = {
+    "quickstart": f"{FOLDER}/quickstart.py",
+    **{name: f"{FOLDER}/quickstart_variants.py:{name}" for name in VARIANTS},
+}
 
 
 class Splits:
@@ -379,11 +384,11 @@ class Splits:
         self.train = ArraySource(samples, random_places(rng, 32))
 
 
-@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
-def test_every_experiment_loads_and_takes_a_step(path):
-    experiment = load_experiment(path)
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_loads_and_takes_a_step(name):
+    experiment = load_experiment(EXPERIMENTS[name])
     assert isinstance(experiment, Experiment)
-    assert experiment.name == path.stem
+    assert experiment.name == name
     Towers(experiment)
     small = dataclasses.replace(
         experiment,
