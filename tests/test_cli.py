@@ -21,6 +21,7 @@ from earth_embed.data.sources import ArraySource
 from earth_embed.data.tables import open_table
 from earth_embed.pretrained.encoder import load
 from earth_embed.step.towers import Towers
+from earth_embed.training.run_dir import read_experiment
 from tests.conftest import random_places
 from tests.methods.test_methods import Setup
 from tests.training.runs import checkpoint_steps, contents, start, write_experiment
@@ -124,8 +125,12 @@ def test_overrides_reach_nested_fields(experiment):
 
 
 def test_the_method_can_be_changed_for_another(experiment, refused):
-    changed, _ = parse_train([str(experiment), "--method", "salt", "--method.phase-epochs", "2"])
-    assert changed == dataclasses.replace(load_experiment(experiment), method=Salt(phase_epochs=2))
+    expected = dataclasses.replace(load_experiment(experiment), method=Salt(phase_epochs=2))
+    for option in (["--method", "salt"], ["--method=salt"]):
+        changed, _ = parse_train([str(experiment), *option, "--method.phase-epochs=2"])
+        assert changed == expected
+    for option in (["--method=pepper"], ["--method="], ["--method"]):
+        assert "expected one of pair, melt, salt" in refused("train", experiment, *option)
     assert "expected one of pair, melt, salt" in refused("train", experiment, "--method", "pepper")
     assert "one modality with method Pair" in refused("train", experiment, "--method", "pair")
 
@@ -173,6 +178,36 @@ def test_bad_overrides_are_named_before_any_work(overrides, message, experiment,
     error = refused("train", experiment, "--run-dir", target, *overrides.split())
     assert re.search(message, error), error
     assert not target.exists()
+
+
+def test_what_needs_no_data_is_checked_before_data_are_read(run, experiment, refused, tmp_path):
+    missing = ("--modalities.0.dataset", "no.csv")
+    error = refused("train", experiment, *missing, "--modalities.1.encoder", "tetx")
+    assert "encoder = 'tetx': expected one of" in error
+    error = refused("train", experiment, *missing, "--run-dir", run, "--steps", 3)
+    assert "modalities.0.dataset: " in error
+    (tmp_path / "thesis.tex").touch()
+    error = refused("train", experiment, *missing, "--run-dir", tmp_path)
+    assert f"{tmp_path} holds no run" in error
+
+
+def test_one_of_a_file_s_experiments(experiment, refused, tmp_path, capsys):
+    path = tmp_path / "several.py"
+    named = "experiments = {'a': experiment, 'b': dataclasses.replace(experiment, name='b')}\n"
+    path.write_text(f"import dataclasses\n{experiment.read_text()}{named}del experiment\n")
+    one = ["train", f"{path}:b"]
+    with pytest.raises(SystemExit) as caught:
+        main([*one, "--help"])
+    assert caught.value.code == 0
+    assert f"earth-embed train {path}:b" in capsys.readouterr().out
+    for steps in ("1", "1"):  # trained, then resumed
+        main([*one, "--run-dir", str(tmp_path / "b"), "--steps", steps, "--method=salt"])
+        assert "trained" in capsys.readouterr().out
+    assert read_experiment(tmp_path / "b").method == Salt()
+    error = refused(*one, "--run-dir", tmp_path / "b", "--steps", 1)
+    assert "method.kind: 'Salt' → 'Melt'" in error
+    assert "expected one of a, b" in refused("train", f"{path}:c")
+    assert f"expected {path}:NAME with one of a, b" in refused("train", path)
 
 
 def test_bad_experiment_files(refused, tmp_path):
