@@ -20,7 +20,7 @@ from earth_embed.errors import EarthEmbedError, FaultWarning, Interrupted, Proce
 
 USAGE = """usage: earth-embed COMMAND ...
 
-  train EXPERIMENT.py   train the experiment that a Python file defines, or resume its run
+  train EXPERIMENT      train the experiment of a Python file, or resume its run
   evaluate RUN          score a run beside its baselines
   diagnose RUN          find out what limits a run
   embed RUN TABLE       add embeddings to a table of places

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from earth_embed.step.mesh import compile_step
 
 from earth_embed.config import GeodesicNtXent, Memory, NtXent, Salt, Sigmoid
 from earth_embed.data.order import Draw
 from earth_embed.data.sources import ArraySource
+from earth_embed.step.mesh import compile_step
 from tests.methods.setup import Setup, gradients_of_a_step, reveal
 
 
