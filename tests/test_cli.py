@@ -3,6 +3,8 @@
 import dataclasses
 import re
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -91,6 +93,22 @@ def test_usage_and_version(capsys):
         assert "earth-embed COMMAND" in capsys.readouterr().out
     main(["--version"])
     assert re.fullmatch(r"\d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "diagnose", "embed", "map", "import", "features"])
+def test_help_does_not_wait_for_what_the_command_needs(command):
+    code = f"""
+import sys
+from earth_embed.cli import main
+try:
+    main([{command!r}, "--help"])
+except SystemExit:
+    heavy = {{"optax", "orbax", "matplotlib", "sklearn", "tensorflow"}}
+    print("loaded:", sorted(heavy & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert f"usage: earth-embed {command}" in done.stdout, done.stderr
+    assert "loaded: []" in done.stdout
 
 
 def test_unknown_command(refused):

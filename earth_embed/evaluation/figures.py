@@ -73,8 +73,7 @@ def _curves(axes: Axes, results: Results, split: str, task: str) -> None:
         axes.plot(x, means, line, c=colour, lw=width, ms=3, label=_row_name(row))
         if is_bar or row.feature == results.name:  # bands of all rows would hide the lines
             axes.fill_between(x, means - widths, means + widths, color=colour, alpha=0.12, lw=0)
-    # Fits far below a constant guess (ridge on few labels) would flatten the other curves.
-    # So would wide bands: no score exceeds 1.
+    # Fits far below a constant guess (ridge on few labels) and wide bands would flatten the curves.
     bottom, top = axes.get_ylim()
     axes.set_ylim(max(bottom, -0.1), min(top, 1.05))
 
