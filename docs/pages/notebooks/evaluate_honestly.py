@@ -26,8 +26,8 @@ from earth_embed.evaluation.results import MEAN
 from earth_embed.evaluation.settings import Settings
 from earth_embed.tasks.labels import Labels, load_labels
 
-LABELS = "tiny"  # "full": 12,372 test places instead of 927
-SEEDS = 3  # 5
+LABELS = "tiny"  # "full" has 12,372 test places instead of 927
+SEEDS = 5
 PROBES = ("ridge",)  # ("ridge", "mlp")
 RUN = None  # "runs/quickstart" to score it beside the others
 
@@ -40,7 +40,7 @@ RUN = None  # "runs/quickstart" to score it beside the others
 
 # %%
 labels = load_labels("test", LABELS)
-tasks = ("elevation", "koppen_zone")
+tasks = ("koppen_zone", "country")
 labels = Labels(labels.lonlat, {task: labels.targets[task] for task in tasks})
 print(f"{len(labels.lonlat)} places, tasks: {', '.join(labels.targets)}")
 
@@ -72,12 +72,21 @@ if RUN is not None:
 settings = Settings(tasks=tasks, seeds=SEEDS, label_counts=(), probes=PROBES)
 results = evaluate(features, labels, settings, name=evaluated, progress=False)
 
-print(f"{'':22s} {'random':>10s} {'10° blocks':>12s}")
+print(f"{'':28s} {'random':>10s} {'10° blocks':>12s}")
 for row in results.rows:
     random, blocks = (results.scores(row, split, MEAN).mean() for split in results.settings.splits)
-    print(f"{row.feature + ', ' + row.probe:28s} {random:.3f} {blocks:12.3f}")
+    print(f"{row.feature + ', ' + row.probe:28s} {random:10.3f} {blocks:12.3f}")
 
 # %% [markdown]
+# On the small settings this prints
+#
+# ```
+#                                  random   10° blocks
+# label interpolation, idw          0.781        0.525
+# unit vector, ridge                0.302        0.237
+# harmonics, ridge                  0.711        0.517
+# ```
+#
 # Two things to see:
 #
 # - On **random splits** label interpolation looks excellent. Every test place has a labelled
@@ -102,6 +111,9 @@ for row, gain in results.gains("10° blocks").items():
     )
 
 # %% [markdown]
+# It prints −0.008 ± 0.016 for harmonics minus label interpolation, where random splits had seemed
+# to show a clear difference, and +0.280 ± 0.054 for harmonics minus the unit vector.
+#
 # ## The same for a run
 #
 # `evaluate_run` does all of this for a trained run, adds its untrained twin as a baseline, and
