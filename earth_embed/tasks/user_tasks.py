@@ -1,4 +1,4 @@
-"""A user's own evaluation tasks: NAME=FILE[:FIELD][:FORM], from a raster, polygons or a table.
+"""A user's own evaluation tasks: `NAME=FILE[:FIELD][:FORM]`, from a raster, polygons or a table.
 
 `docs/tasks.md` documents the form and published files.
 """
@@ -58,7 +58,7 @@ class Task:
 
 
 def parse_task(text: str) -> Task:
-    """Reads NAME=FILE[:FIELD][:FORM].
+    """Reads `NAME=FILE[:FIELD][:FORM]`.
 
     Raises:
         ConfigError: the text is no task.
