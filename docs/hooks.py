@@ -39,6 +39,8 @@ def on_files(files: Files, config: Any) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: Any, files: Files) -> str:
     """Makes links to files of the repository links within the site, or plain text."""
+    if page.parent is None:  # a tab of its own, with no other pages to list beside it
+        page.meta["hide"] = ["navigation"]
     place = page.file.src_uri
     source = next((source for source, target in PUBLISHED.items() if target == place), None)
     folder = posixpath.dirname(source or f"docs/pages/{place}")

@@ -1,5 +1,7 @@
 """The README and the pages: what they promise is there, and every link leads somewhere."""
 
+import ast
+import importlib
 import re
 import runpy
 from pathlib import Path
@@ -44,9 +46,22 @@ def test_the_readme_has_the_commands_of_a_fresh_machine(command):
 
 
 @pytest.mark.parametrize("source", [README, *sorted(PAGES.rglob("*.md"))], ids=lambda p: p.name)
-def test_python_blocks_compile(source):
+def test_python_blocks_compile_and_name_what_exists(source):
     for block in re.findall(r"```python\n(.*?)```", source.read_text(), flags=re.DOTALL):
-        compile(block, str(source), "exec")
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("earth_embed"):
+                module = importlib.import_module(node.module)
+                assert not [name.name for name in node.names if not hasattr(module, name.name)]
+
+
+@pytest.mark.parametrize("source", sorted((PAGES / "api").glob("*.md")), ids=lambda p: p.name)
+def test_the_api_pages_name_what_exists(source):
+    for name in re.findall(r"^::: (earth_embed[\w.]*)", source.read_text(), re.MULTILINE):
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError:
+            module, _, member = name.rpartition(".")
+            assert hasattr(importlib.import_module(module), member), name
 
 
 def test_the_gallery_shows_every_encoding():

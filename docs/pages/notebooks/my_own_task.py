@@ -14,7 +14,8 @@
 #
 # ```sh
 # earth-embed evaluate runs/quickstart \
-#     --task rain=rain.tif --task region=regions.geojson:name --task wind=stations.csv:speed
+#     --task rain=rain.tif --task region=regions.geojson:name \
+#     --task wind=stations.csv:speed
 # ```
 #
 # This tutorial makes three small files like these and scores them in Python.
