@@ -23,7 +23,7 @@ class Evaluate:
     task: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """A task of your own, NAME=FILE[:FIELD][:FORM]; may be given more than once. FILE is a raster
     (FIELD its band), polygons or a table of places (FIELD a column); FORM is "class" or "log". See
-    docs/tasks.md."""
+    docs/pages/how-to/tasks.md."""
     split: Literal["test", "validation"] = "test"
     """Labels to score on: "validation" to choose settings, "test" to publish."""
     which: Literal["last", "best"] = "last"

@@ -58,7 +58,7 @@ class Features:
 
     encoder: Annotated[str, tyro.conf.Positional]
     """The encoder: resnet50_sentinel2, clip_vit_l14_image, minilm_l6, … (see
-    docs/frozen_encoders.md)."""
+    docs/pages/how-to/frozen_encoders.md)."""
     weights: Annotated[Path, tyro.conf.Positional]
     """Its weights, a safetensors or torch file."""
     dataset: Annotated[str, tyro.conf.Positional]

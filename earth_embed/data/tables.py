@@ -1,6 +1,6 @@
 """A user's own modality without code: a table of places, and samples beside or inside it.
 
-`docs/tables.md` documents the format.
+`docs/pages/how-to/tables.md` documents the format.
 """
 
 from __future__ import annotations

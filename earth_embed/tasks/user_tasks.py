@@ -1,6 +1,6 @@
 """A user's own evaluation tasks: `NAME=FILE[:FIELD][:FORM]`, from a raster, polygons or a table.
 
-`docs/tasks.md` documents the form and published files.
+`docs/pages/how-to/tasks.md` documents the form and published files.
 """
 
 from __future__ import annotations
