@@ -25,7 +25,7 @@ class Evaluate:
         tyro.conf.arg(metavar="NAME=FILE[:FIELD][:FORM]"),
     ] = ()
     """A task of your own. FILE is a raster (FIELD is its band), or polygons or a table of places
-    (FIELD is a column); FORM is "class" or "log". See docs/tasks.md."""
+    (FIELD is a column); FORM is "class" or "log". See docs/pages/how-to/tasks.md."""
     split: Literal["test", "validation"] = "test"
     """Labels to score on: "test" for scores to publish, "validation" to choose settings."""
     which: Which = "last"

@@ -1,6 +1,6 @@
-"""A user's own evaluation tasks: NAME=FILE[:FIELD][:FORM], from a raster, polygons or a table.
+"""A user's own evaluation tasks: `NAME=FILE[:FIELD][:FORM]`, from a raster, polygons or a table.
 
-docs/tasks.md documents the syntax and published files.
+`docs/pages/how-to/tasks.md` documents the form and published files.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Task:
 
 
 def parse_task(text: str) -> Task:
-    """Reads NAME=FILE[:FIELD][:FORM].
+    """Reads `NAME=FILE[:FIELD][:FORM]`.
 
     Raises:
         ConfigError: the text does not have this form.

@@ -185,7 +185,7 @@ def _parse() -> argparse.Namespace:
     add("--labels", help="large, with 122,000 to train on (default); full, 9,800 (with --small)")
     add("--label-counts", type=int, nargs="*", default=[243, 1000, 10_000, 100_000])
     add("--probe", choices=PROBES, default="ridge", help="default: ridge")
-    add("--task", action="extend", nargs="+", default=[], help="further tasks: docs/tasks.md")
+    add("--task", action="extend", nargs="+", default=[], help="see docs/pages/how-to/tasks.md")
     add("--data-dir", type=Path, help="where TFDS keeps its data")
     add("--only", nargs="+", metavar="NAME", help="these experiments alone")
     add("--steps", type=int, help="train each run for so many steps only: a quick look")

@@ -1,7 +1,7 @@
 """What all experiments of the paper share (arXiv 2606.20167).
 
 Batch 2048, learning rate 1e-4, 50 epochs, frozen modality encoders with a trained linear head,
-spherical harmonics and SIREN. `docs/paper.md` says how the features are made.
+spherical harmonics and SIREN. `docs/pages/paper.md` says how the features are made.
 
 What the paper leaves unsaid: the harmonics' degree (10 here, as SatCLIP's smaller one), and how
 long an epoch of several modalities is. Here an epoch is as many samples as all modalities have
