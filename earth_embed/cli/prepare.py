@@ -53,7 +53,8 @@ class Features:
     """Encode a data set with a frozen encoder. A repeated call continues where the last stopped."""
 
     encoder: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENCODER")]
-    """resnet50_sentinel2, clip_vit_l14_image, minilm_l6, … (see docs/pages/how-to/frozen_encoders.md)."""
+    """resnet50_sentinel2, clip_vit_l14_image, minilm_l6, … (see
+    docs/pages/how-to/frozen_encoders.md)."""
     weights: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WEIGHTS")]
     """The encoder's weights, a safetensors or torch file."""
     dataset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]

@@ -74,8 +74,8 @@ notes.to_csv(work / "notes.csv", index=False)
 # ## The experiment
 #
 # `dataset` names the table and `field` the column or `.npy` file. Numbers are standardised as (x −
-# mean) / std. `geo_layers` says what the samples show, so that an evaluation never asks for it as if
-# it were unseen.
+# mean) / std. `geo_layers` says what the samples show, so that no evaluation asks for it as if it
+# were unseen.
 #
 # One in ten cells of 25 km is held out for validation, the same ones for every modality.
 

@@ -141,8 +141,8 @@ for part in at_the_same_places(parts):
             print(f"{task:8s} {row.feature:20s} random {random:.3f}   20° blocks {blocks:.3f}")
 
 # %% [markdown]
-# A run that was trained on a modality whose `geo_layers` contain a task's name is refused: the score
-# would measure memory. Name the layers of your modalities, and think about related ones.
+# A run that was trained on a modality whose `geo_layers` contain a task's name is refused: the
+# score would measure memory. Name the layers of your modalities, and think about related ones.
 #
 # Published rasters, polygons and tables, with the exact option for each: [Your own evaluation
 # tasks](../how-to/tasks.md). What the two columns mean: [Evaluate honestly](evaluate_honestly.py).
