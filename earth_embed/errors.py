@@ -6,7 +6,6 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Iterable
 from typing import Any
 
 
@@ -72,34 +71,32 @@ class Checks:
     """Checks the fields of a configuration dataclass and raises all problems in one error."""
 
     def __init__(self, owner: str, settings: Any) -> None:
-        """Checks the types at once, since the other checks rely on them.
+        """Checks the declared types, then the choices of every `Literal` field.
 
         Args:
-            owner: Name of the dataclass in messages.
-            settings: The dataclass.
+            owner: The object's name in messages.
+            settings: The configuration dataclass.
 
         Raises:
-            ConfigError: a field has another type, or a number is not finite.
+            ConfigError: a field is of another type, or a number is not finite. No other check
+                would make sense.
         """
         self.owner = owner
         self.found: list[str] = []
         hints = typing.get_type_hints(type(settings))
-        for field in dataclasses.fields(settings):
-            value = getattr(settings, field.name)
-            self.expect(
-                _fits(value, hints[field.name]), field.name, value, _name(hints[field.name])
-            )
+        fields = [(f.name, getattr(settings, f.name)) for f in dataclasses.fields(settings)]
+        for name, value in fields:
+            self.expect(_fits(value, hints[name]), name, value, _name(hints[name]))
         self.raise_if_any()
+        for name, value in fields:
+            if typing.get_origin(hints[name]) is typing.Literal:
+                known = value in typing.get_args(hints[name])
+                self.expect(known, name, value, _name(hints[name]))
 
     def expect(self, condition: bool, field: str, value: object, allowed: str) -> None:
         """Notes that `field` has `value` instead of `allowed`, unless `condition` holds."""
         if not condition:
             self.found.append(f"{self.owner}.{field} = {value!r}: expected {allowed}")
-
-    def one_of(self, field: str, value: str, allowed: Iterable[str]) -> None:
-        """Notes a value that is not among `allowed`."""
-        choices = tuple(allowed)
-        self.expect(value in choices, field, value, "one of " + ", ".join(map(repr, choices)))
 
     def at_least(self, field: str, value: float, least: float) -> None:
         """Notes a number below `least` (or NaN)."""
@@ -119,11 +116,38 @@ class Checks:
             raise ConfigError("\n".join(self.found))
 
 
+class Checked:
+    """Base of configuration dataclasses: an object with a fault in its fields cannot be built.
+
+    @dataclass(frozen=True)
+    class Tiles(Checked, owner="memory"):      # messages begin with "memory.FIELD"
+        size: int = 0
+
+        def _check(self, checks: Checks) -> None:
+            checks.at_least("size", self.size, 0)
+    """
+
+    _owner = ""
+
+    def __init_subclass__(cls, owner: str) -> None:
+        """Sets the name in messages, a format string in which {0} is the object."""
+        cls._owner = owner
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError with every fault: types, choices, and what `_check` notes."""
+        checks = Checks(self._owner.format(self), self)
+        self._check(checks)
+        checks.raise_if_any()
+
+    def _check(self, checks: Checks) -> None:
+        """Notes faults that types cannot express."""
+
+
 def _fits(value: object, kind: Any) -> bool:
     """Whether a value has a field's type; an int passes as a float."""
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Literal:
-        return isinstance(value, str)  # which one is checked by `one_of`
+        return isinstance(value, str)  # `Checks` tells which, together with other faults
     if origin is tuple:
         return isinstance(value, tuple) and all(_fits(item, inner[0]) for item in value)
     if origin in (typing.Union, types.UnionType):

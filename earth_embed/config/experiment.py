@@ -22,11 +22,11 @@ from earth_embed.config.objective import (
 )
 from earth_embed.config.training import Checkpoints, Input, MeshConfig, Optimizer
 from earth_embed.encoders.location import Location, LocationConfig
-from earth_embed.errors import Checks
+from earth_embed.errors import Checked, Checks
 
 
 @dataclass(frozen=True)
-class Modality:
+class Modality(Checked, owner="modalities[{0.name!r}]"):
     """One modality: where its samples and places come from, and what encodes them."""
 
     name: str
@@ -57,26 +57,23 @@ class Modality:
     A table's and a features.json's splits are "train", "validation" and "all"."""
     validation_split: str = "validation"
     """Split of held-out places."""
-    layers: tuple[str, ...] = ()
+    geo_layers: tuple[str, ...] = ()
     """Geographic layers that this modality shows. An evaluation task that predicts one of them is
     refused. The data set's own name always counts."""
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        faults = Checks(f"modalities[{self.name!r}]", self)
-        faults.expect(
+    def _check(self, checks: Checks) -> None:
+        checks.expect(
             re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", self.name) is not None,
             "name",
             self.name,
             "letters, digits and underscores, a letter first",
         )
-        faults.expect(bool(self.dataset), "dataset", self.dataset, "a TFDS name or a table's path")
-        faults.expect(bool(self.field), "field", self.field, "a feature or column name")
-        faults.at_least("width", self.width, 1)
-        faults.at_least("depth", self.depth, 1)
-        faults.positive("std", self.std)
-        faults.at_least("text_bytes", self.text_bytes, 1)
-        faults.raise_if_any()
+        checks.expect(bool(self.dataset), "dataset", self.dataset, "a TFDS name or a table's path")
+        checks.expect(bool(self.field), "field", self.field, "a feature or column name")
+        checks.at_least("width", self.width, 1)
+        checks.at_least("depth", self.depth, 1)
+        checks.positive("std", self.std)
+        checks.at_least("text_bytes", self.text_bytes, 1)
 
     @property
     def is_table(self) -> bool:
@@ -96,11 +93,11 @@ class Modality:
             own = path.parent.name
         else:
             own = path.stem if self.is_table else re.split("[/:]", self.dataset)[0]
-        return frozenset({*self.layers, own})
+        return frozenset({*self.geo_layers, own})
 
 
 @dataclass(frozen=True)
-class LogitScale:
+class LogitScale(Checked, owner="logit_scale"):
     """The learnable inverse temperature, exp(s), clamped from above."""
 
     temperature: float = 0.07
@@ -110,21 +107,18 @@ class LogitScale:
     learnable: bool = True
     """Whether s trains."""
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        faults = Checks("logit_scale", self)
-        faults.positive("min_temperature", self.min_temperature)
-        faults.expect(
+    def _check(self, checks: Checks) -> None:
+        checks.positive("min_temperature", self.min_temperature)
+        checks.expect(
             self.temperature >= self.min_temperature,
             "temperature",
             self.temperature,
             f"a number ≥ min_temperature = {self.min_temperature}",
         )
-        faults.raise_if_any()
 
 
 @dataclass(frozen=True)
-class Experiment:
+class Experiment(Checked, owner="experiment"):
     """Everything that decides what a run computes."""
 
     name: str
@@ -160,35 +154,32 @@ class Experiment:
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of the towers' matrix products; parameters and loss are float32 always."""
 
-    def __post_init__(self) -> None:
-        """Checks the fields against each other."""
-        faults = Checks("experiment", self)
+    def _check(self, checks: Checks) -> None:
         names = [modality.name for modality in self.modalities]
-        faults.expect(
+        checks.expect(
             re.fullmatch(r"[\w.-]+", self.name) is not None and self.name not in (".", ".."),
             "name",
             self.name,
             "letters, digits, '_', '-' and '.'",
         )
         size = self.batch_size
-        faults.expect(
+        checks.expect(
             size == "all" if isinstance(size, str) else size >= 2,
             "batch_size",
             size,
             "a number ≥ 2 or 'all'",
         )
-        faults.at_least("steps", self.steps, 1)
-        faults.expect(0 <= self.seed < 2**31, "seed", self.seed, "0 … 2³¹ − 1")
-        faults.one_of("compute_dtype", self.compute_dtype, ("float32", "bfloat16"))
-        faults.expect(len(set(names)) == len(names), "modalities", names, "distinct names")
+        checks.at_least("steps", self.steps, 1)
+        checks.expect(0 <= self.seed < 2**31, "seed", self.seed, "0 … 2³¹ − 1")
+        checks.expect(len(set(names)) == len(names), "modalities", names, "distinct names")
         if isinstance(self.method, Pair):
-            faults.expect(len(names) == 1, "modalities", names, "one modality with method Pair")
+            checks.expect(len(names) == 1, "modalities", names, "one modality with method Pair")
         else:
             label = type(self.method).__name__
-            faults.expect(len(names) >= 2, "modalities", names, f"two or more with method {label}")
+            checks.expect(len(names) >= 2, "modalities", names, f"two or more with method {label}")
         if isinstance(self.method, Melt) and self.method.quotas:
             quotas = self.method.quotas
-            faults.expect(
+            checks.expect(
                 len(quotas) == len(names) and sum(quotas) == size,
                 "method.quotas",
                 quotas,
@@ -197,15 +188,15 @@ class Experiment:
         if isinstance(self.method, Melt) and self.method.weights:
             weights = self.method.weights
             allowed = f"{len(names)} weights, one a modality"
-            faults.expect(len(weights) == len(names), "method.weights", weights, allowed)
+            checks.expect(len(weights) == len(names), "method.weights", weights, allowed)
         if isinstance(self.method, Melt) and isinstance(size, int):
-            faults.expect(
+            checks.expect(
                 size >= 2 * len(names),
                 "batch_size",
                 size,
                 f"at least two samples for each of {len(names)} modalities",
             )
-        faults.expect(
+        checks.expect(
             self.optimizer.warmup_steps <= self.steps,
             "optimizer.warmup_steps",
             self.optimizer.warmup_steps,
@@ -213,7 +204,7 @@ class Experiment:
         )
         if isinstance(self.loss, Sigmoid | Regression):
             name = type(self.loss).__name__
-            faults.expect(
+            checks.expect(
                 self.method.direction == "sample_to_location",
                 "method.direction",
                 self.method.direction,
@@ -221,14 +212,13 @@ class Experiment:
             )
         if isinstance(self.loss, Regression):
             encoders = [modality.encoder for modality in self.modalities]
-            faults.expect(
+            checks.expect(
                 set(encoders) == {"target"},
                 "modalities.encoder",
                 encoders,
                 "'target' alone with loss Regression: without negatives, a trained encoder would "
                 "make all samples alike",
             )
-        faults.raise_if_any()
 
     @property
     def shown_layers(self) -> frozenset[str]:

@@ -9,30 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from earth_embed.errors import Checks
+from earth_embed.errors import Checked, Checks
 
 Direction: TypeAlias = Literal["sample_to_location", "symmetric"]
 
 
-DIRECTIONS = ("sample_to_location", "symmetric")
-
-
 @dataclass(frozen=True)
-class Pair:
+class Pair(Checked, owner="method"):
     """One modality and its locations, as in SatCLIP and GeoCLIP."""
 
     direction: Direction = "sample_to_location"
     """Each sample finds its location, or the mean of that and the reverse."""
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        faults = Checks("method", self)
-        faults.one_of("direction", self.direction, DIRECTIONS)
-        faults.raise_if_any()
-
 
 @dataclass(frozen=True)
-class Melt:
+class Melt(Checked, owner="method"):
     """MELT: every batch holds samples of all modalities, tied by one location encoder."""
 
     quotas: tuple[int, ...] = ()
@@ -52,21 +43,14 @@ class Melt:
     temperature: Literal["shared", "per_modality"] = "shared"
     """One learnable logit scale, or one for each modality."""
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        faults = Checks("method", self)
-        faults.expect(all(q > 0 for q in self.quotas), "quotas", self.quotas, "positive counts")
+    def _check(self, checks: Checks) -> None:
+        checks.expect(all(q > 0 for q in self.quotas), "quotas", self.quotas, "positive counts")
         fine = all(weight > 0 for weight in self.weights)
-        faults.expect(fine, "weights", self.weights, "positive numbers")
-        faults.one_of("negatives", self.negatives, ("joint", "within"))
-        faults.one_of("direction", self.direction, DIRECTIONS)
-        faults.one_of("reduction", self.reduction, ("samples", "modalities"))
-        faults.one_of("temperature", self.temperature, ("shared", "per_modality"))
-        faults.raise_if_any()
+        checks.expect(fine, "weights", self.weights, "positive numbers")
 
 
 @dataclass(frozen=True)
-class Salt:
+class Salt(Checked, owner="method"):
     """SALT: one modality–location pair is active at a time; the location encoder always trains."""
 
     phase_epochs: int = 1
@@ -78,14 +62,8 @@ class Salt:
     temperature: Literal["shared", "per_modality"] = "shared"
     """One learnable logit scale, or one for each modality (the idle ones stay still)."""
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        faults = Checks("method", self)
-        faults.at_least("phase_epochs", self.phase_epochs, 1)
-        faults.one_of("order", self.order, ("cyclic", "shuffled"))
-        faults.one_of("direction", self.direction, DIRECTIONS)
-        faults.one_of("temperature", self.temperature, ("shared", "per_modality"))
-        faults.raise_if_any()
+    def _check(self, checks: Checks) -> None:
+        checks.at_least("phase_epochs", self.phase_epochs, 1)
 
 
 Method: TypeAlias = Pair | Melt | Salt
@@ -103,7 +81,7 @@ class NtXent:
 
 
 @dataclass(frozen=True)
-class Sigmoid:
+class Sigmoid(Checked, owner="loss"):
     """SigLIP (arXiv 2303.15343): every pair of the batch is a binary decision of its own.
 
     Its logits are exp(s)·cosine + b. The paper starts from exp(s) = 10, that is
@@ -114,13 +92,9 @@ class Sigmoid:
     bias: float = -10.0
     """Initial value of the learnable bias b (the paper: −10, as nearly all pairs are negatives)."""
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        Checks("loss", self).raise_if_any()
-
 
 @dataclass(frozen=True)
-class GeodesicNtXent:
+class GeodesicNtXent(Checked, owner="loss"):
     """NT-Xent that knows how far apart places are: near ones are no negatives, or weak ones.
 
     An option of this project, not of the paper's. As bandwidth_km → 0 it becomes NT-Xent.
@@ -133,12 +107,8 @@ class GeodesicNtXent:
     """"soft_targets": the target is spread over near places, by the Gaussian. "semivariogram":
     negatives weigh γ(d) = 1 − exp(−d/range) in the denominator."""
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        faults = Checks("loss", self)
-        faults.positive("bandwidth_km", self.bandwidth_km)
-        faults.one_of("weighting", self.weighting, ("soft_targets", "semivariogram"))
-        faults.raise_if_any()
+    def _check(self, checks: Checks) -> None:
+        checks.positive("bandwidth_km", self.bandwidth_km)
 
 
 @dataclass(frozen=True)
@@ -155,7 +125,7 @@ Loss: TypeAlias = NtXent | Sigmoid | GeodesicNtXent | Regression
 
 
 @dataclass(frozen=True)
-class Memory:
+class Memory(Checked, owner="memory"):
     """How a batch larger than memory is computed: exactly, in parts."""
 
     tile: int = 0
@@ -170,10 +140,6 @@ class Memory:
     devices must divide it. 0: the whole batch. With dropout, the masks differ from those of the
     whole batch."""
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        faults = Checks("memory", self)
-        faults.at_least("tile", self.tile, 0)
-        faults.one_of("exchange", self.exchange, ("gather", "ring"))
-        faults.at_least("microbatch", self.microbatch, 0)
-        faults.raise_if_any()
+    def _check(self, checks: Checks) -> None:
+        checks.at_least("tile", self.tile, 0)
+        checks.at_least("microbatch", self.microbatch, 0)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from earth_embed.errors import Checks
+from earth_embed.errors import Checked, Checks
 
 
 @dataclass(frozen=True)
-class Optimizer:
+class Optimizer(Checked, owner="optimizer"):
     """AdamW with linear warm-up and cosine decay."""
 
     learning_rate: float = 1e-4
@@ -24,19 +24,15 @@ class Optimizer:
     """A step whose loss or gradient is not finite changes nothing. Then stop, or go on without it.
     A run that was stopped may be resumed with the other."""
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        faults = Checks("optimizer", self)
-        faults.positive("learning_rate", self.learning_rate)
-        faults.at_least("weight_decay", self.weight_decay, 0)
-        faults.at_least("warmup_steps", self.warmup_steps, 0)
-        faults.expect(0 <= self.final_fraction <= 1, "final_fraction", self.final_fraction, "0 … 1")
-        faults.one_of("not_finite", self.not_finite, ("stop", "skip"))
-        faults.raise_if_any()
+    def _check(self, checks: Checks) -> None:
+        checks.positive("learning_rate", self.learning_rate)
+        checks.at_least("weight_decay", self.weight_decay, 0)
+        checks.at_least("warmup_steps", self.warmup_steps, 0)
+        checks.expect(0 <= self.final_fraction <= 1, "final_fraction", self.final_fraction, "0 … 1")
 
 
 @dataclass(frozen=True)
-class Input:
+class Input(Checked, owner="input"):
     """How batches reach the device. It changes speed and memory, never which examples are seen."""
 
     loader: Literal["tf.data", "python"] = "tf.data"
@@ -49,17 +45,13 @@ class Input:
     """Batches of a modality that are read at the same time. More help where reading is the slower
     side; each holds a batch in memory."""
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        faults = Checks("input", self)
-        faults.one_of("loader", self.loader, ("tf.data", "python"))
-        faults.at_least("prefetch", self.prefetch, 1)
-        faults.at_least("workers", self.workers, 1)
-        faults.raise_if_any()
+    def _check(self, checks: Checks) -> None:
+        checks.at_least("prefetch", self.prefetch, 1)
+        checks.at_least("workers", self.workers, 1)
 
 
 @dataclass(frozen=True)
-class MeshConfig:
+class MeshConfig(Checked, owner="mesh"):
     """How devices share a run: a mesh data × model. What is computed changes by rounding alone."""
 
     model: int = 1
@@ -67,16 +59,13 @@ class MeshConfig:
     split_from: int = 2**16
     """Arrays of at least so many numbers are split over those devices; each has the others."""
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        faults = Checks("mesh", self)
-        faults.at_least("model", self.model, 1)
-        faults.at_least("split_from", self.split_from, 1)
-        faults.raise_if_any()
+    def _check(self, checks: Checks) -> None:
+        checks.at_least("model", self.model, 1)
+        checks.at_least("split_from", self.split_from, 1)
 
 
 @dataclass(frozen=True)
-class Checkpoints:
+class Checkpoints(Checked, owner="checkpoints"):
     """When the run is saved, validated and logged."""
 
     save_every: int = 200
@@ -90,10 +79,7 @@ class Checkpoints:
     log_every: int = 10
     """Steps between lines of metrics."""
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        faults = Checks("checkpoints", self)
+    def _check(self, checks: Checks) -> None:
         for name in ("save_every", "keep", "validate_every", "log_every"):
-            faults.at_least(name, getattr(self, name), 1)
-        faults.at_least("validation_examples", self.validation_examples, 2)
-        faults.raise_if_any()
+            checks.at_least(name, getattr(self, name), 1)
+        checks.at_least("validation_examples", self.validation_examples, 2)

@@ -1,6 +1,6 @@
 """Modalities from a table of places, with the samples inside the table or beside it.
 
-`docs/tables.md` documents the format.
+`docs/pages/how-to/tables.md` documents the format.
 """
 
 from __future__ import annotations

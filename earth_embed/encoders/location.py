@@ -16,12 +16,12 @@ from earth_embed.encoders.networks.siren import Siren
 from earth_embed.encoders.networks.token_transformer import TokenTransformer
 from earth_embed.encoders.positional import Concatenation, Encoding, MultiScale
 from earth_embed.encoders.positional.harmonics import SphericalHarmonics
-from earth_embed.errors import Checks
+from earth_embed.errors import Checked, Checks
 from earth_embed.hashing import named_key
 
 
 @dataclass(frozen=True)
-class LocationConfig:
+class LocationConfig(Checked, owner="location"):
     """A location encoder: (lon, lat) in degrees → encoding → network → embedding."""
 
     encoding: Encoding = field(default_factory=SphericalHarmonics)
@@ -31,19 +31,16 @@ class LocationConfig:
     features: int = 256
     """Dimension D of the embedding."""
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        faults = Checks("location", self)
-        faults.at_least("features", self.features, 1)
+    def _check(self, checks: Checks) -> None:
+        checks.at_least("features", self.features, 1)
         if isinstance(self.network, TokenTransformer):
             allowed = "an encoding in scales, which are its tokens, with TokenTransformer"
             in_scales = isinstance(self.encoding, MultiScale)
-            faults.expect(in_scales, "encoding", self.encoding, allowed)
-        faults.raise_if_any()
+            checks.expect(in_scales, "encoding", self.encoding, allowed)
 
 
 @dataclass(frozen=True)
-class Combined:
+class Combined(Checked, owner="location"):
     """Several whole location encoders, their embeddings summed or side by side."""
 
     parts: tuple[Location, ...]
@@ -51,15 +48,11 @@ class Combined:
     how: Literal["sum", "concatenation"] = "sum"
     """Whether the embeddings are added (as in GeoCLIP) or stand side by side."""
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        faults = Checks("location", self)
-        faults.one_of("how", self.how, ("sum", "concatenation"))
-        faults.expect(bool(self.parts), "parts", self.parts, "at least one location encoder")
+    def _check(self, checks: Checks) -> None:
+        checks.expect(bool(self.parts), "parts", self.parts, "at least one location encoder")
         if self.how == "sum":
             found = [part.features for part in self.parts]
-            faults.expect(len(set(found)) <= 1, "parts.features", found, "one dimension in a sum")
-        faults.raise_if_any()
+            checks.expect(len(set(found)) <= 1, "parts.features", found, "one dimension in a sum")
 
     @property
     def features(self) -> int:

@@ -40,17 +40,17 @@ class Tower(nn.Module):
     depth: int = 2
     dtype: Any = jnp.float32
 
-    def meet(self, anchors: jax.Array, locations: jax.Array) -> jax.Array:
-        """What encoded samples (B, n) are compared with: location embeddings (B, D), as they are.
+    def candidates(self, anchors: jax.Array, locations: jax.Array) -> jax.Array:
+        """What encoded samples (B, n) are compared with: the location embeddings (B, D) themselves.
 
-        A tower that maps them to a space of its own (B, n) overrides this; see `target.py`.
+        A tower that maps them to a space of its own (B, n) overrides this, as `TargetTower` does.
         """
         return locations
 
-    def both(self, sample: jax.Array, locations: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Encoded samples, and what they are compared with."""
+    def encode_pair(self, sample: jax.Array, locations: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Encoded samples and what they are compared with; initialisation runs this."""
         anchors = self(sample)
-        return anchors, self.meet(anchors, locations)
+        return anchors, self.candidates(anchors, locations)
 
 
 T = TypeVar("T", bound=type[Tower])
@@ -179,8 +179,12 @@ class TextTower(Tower):
             x = (x + nn.gelu(nn.LayerNorm(dtype=self.dtype)(y))) * weight
         count = jnp.maximum(weight.sum(axis=1), 1)  # (B, 1); an empty text has no bytes
         mean = x.sum(axis=1) / count
-        peak = jnp.where(present, x, jnp.finfo(self.dtype).min).max(axis=1)
-        peak = jnp.where(present.any(axis=1), peak, 0)
+        # By its position, found once. The gradient of `max` looks for the maximum's value in an x
+        # that XLA may recompute with another rounding; where it finds none, the gradient is lost.
+        lowest = jnp.finfo(self.dtype).min
+        at = jnp.where(present, x, lowest).argmax(axis=1, keepdims=True)  # (B, 1, width)
+        steps = jnp.arange(x.shape[1])[None, :, None]
+        peak = jnp.where(steps == at, x, 0).sum(axis=1)  # 0 for an empty text
         return nn.Dense(self.features, dtype=self.dtype)(jnp.concatenate([mean, peak], axis=-1))
 
 
@@ -235,7 +239,7 @@ class TargetTower(Tower):
         return flat / math.sqrt(flat.shape[1])
 
     @nn.compact
-    def meet(self, anchors: jax.Array, locations: jax.Array) -> jax.Array:
+    def candidates(self, anchors: jax.Array, locations: jax.Array) -> jax.Array:
         """Maps location embeddings (B, D) to the targets' space (B, n)."""
         n = anchors.shape[-1]
         return nn.Dense(n, dtype=self.dtype)(locations) / math.sqrt(n)

@@ -3,7 +3,8 @@
     encoder = PUBLISHED["resnet50_sentinel2"]
     encoder.features(params, chips)  # (N, 2048) float32
 
-`features.weights` reads the weights; `docs/frozen_encoders.md` says where they are published.
+`features.weights` reads the weights; `docs/pages/how-to/frozen_encoders.md` says where they are
+published.
 """
 
 from __future__ import annotations

@@ -1,14 +1,22 @@
 """MELT, Multimodal Embedding via Location Tying (arXiv 2606.20167).
 
-Every batch holds samples of all modalities, each with the embedding of its own location. One
-contrastive loss (the paper's: asymmetric NT-Xent, sample → location) runs over the joint batch, so
-that a location also competes with the locations of the other modalities: the shared location
-encoder is all that ties them.
+    ℓ_i = −log( exp(s·zᵢ·eᵢ) / Σⱼ exp(s·zᵢ·eⱼ) )          i, j = 1 … B,   loss = mean of ℓ_i
+
+    i, j run over the joint batch, which holds samples of every modality
+    zᵢ   embedding of sample i by its own modality's encoder, of unit length
+    eⱼ   embedding of location j by the location encoder, of unit length
+    s    the learnable logit scale 1/τ
+
+The modalities are unpaired: each sample comes with its own location. Sample i must pick its
+location out of all B locations, those of the other modalities included. The location encoder,
+which all modalities share, is all that ties them together.
+
+Settings (`config.Melt`) can restrict j to the modality of i, weight the modalities in the mean, and
+give each modality its own s.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import jax
@@ -18,11 +26,10 @@ from jax.sharding import Mesh
 
 from earth_embed.config import Melt
 from earth_embed.data.order import Draw
-from earth_embed.errors import ConfigError
 from earth_embed.hashing import step_key
 from earth_embed.losses.build import build_loss
 from earth_embed.losses.pairs import Pairs
-from earth_embed.methods.batch import quotas, sizes_alone
+from earth_embed.methods.batch import JointBatch, quotas, sizes_alone
 from earth_embed.step.state import Batch, Metrics, TrainState, Updater
 from earth_embed.step.towers import Params, Towers
 
@@ -34,30 +41,13 @@ class MeltMethod:
         """Binds the method to an experiment's towers; see `build_method`."""
         experiment, settings = towers.experiment, towers.experiment.method
         assert isinstance(settings, Melt)
-        self._towers, self._settings = towers, settings
+        self._towers = towers
         whole = experiment.batch_size == "all"
         self.sizes = sizes_alone(experiment, counts, mesh) if whole else quotas(experiment)
-        # Checked here and not in the settings: a user's own tower may have a space of its own too.
-        own = [name for name in towers.names if towers.has_own_space(name)]
-        if own and settings.negatives == "joint":
-            raise ConfigError(
-                f"method.negatives = 'joint': expected 'within' with modalities {own}, which meet "
-                "location embeddings in spaces of their own"
-            )
-        self._apart = bool(own)
-        self._compare = build_loss(experiment.loss, settings.direction, experiment.memory, mesh)
-        # The joint batch is blocks that hold each modality's share of one block, as small as can
-        # be: however many devices share it, their rows are whole blocks, and stay where they are.
-        # (All rows in the order of the modalities would have to travel between devices.)
-        self._blocks = math.gcd(*self.sizes.values())
-        self._shares = [size // self._blocks for size in self.sizes.values()]
-        # Which modality each row is of, (B,).
-        self._groups = np.tile(np.repeat(np.arange(len(self.sizes)), self._shares), self._blocks)
-        # Each row's weight in the loss, (B,).
-        weights = np.array(settings.weights or (1.0,) * len(self.sizes), np.float32)
-        if settings.reduction == "modalities":
-            weights /= self._shares
-        self._weights = weights[self._groups] / weights[self._groups].sum()
+        self._joint = JointBatch(list(self.sizes.values()))
+        self._within = settings.negatives == "within"
+        self._weights = _row_weights(settings, self._joint)
+        self._losses = build_loss(experiment.loss, settings.direction, experiment.memory, mesh)
         self._trained = towers.trained(towers.names)
 
     def draws(self, step: int) -> dict[str, Draw]:
@@ -65,47 +55,40 @@ class MeltMethod:
         return {name: Draw(step, size) for name, size in self.sizes.items()}
 
     def step(self, state: TrainState, batch: Batch, update: Updater) -> tuple[TrainState, Metrics]:
-        """One pure training step; see `Method.step`."""
+        """One training step; see `TrainingMethod.step`."""
         return update(state, batch, self._loss, self._trained)
 
     def _loss(self, params: Params, batch: Batch, step: jax.Array) -> tuple[jax.Array, Metrics]:
-        towers, settings, names = self._towers, self._settings, list(self.sizes)
+        """The weighted mean of ℓ_i over the joint batch."""
+        towers, joint, names = self._towers, self._joint, self._towers.names
         dropout_key = step_key(towers.experiment.seed, "dropout", step)
-        samples = [towers.encode_sample(params, name, batch[name]["sample"]) for name in names]
-        lonlat = self._join([batch[name]["lonlat"] for name in names])  # (B, 2)
-        candidates = towers.encode_location(params, lonlat, dropout_key)  # (B, D)
-        if self._apart:
-            parts = zip(names, samples, self._split(candidates), strict=True)
-            candidates = self._join([towers.meet(params, *part) for part in parts])
-        scales = jnp.stack([towers.logit_scale(params, name) for name in names])  # (M,)
-        biases = jnp.stack([towers.logit_bias(params, name) for name in names])  # (M,)
-        contrast = self._compare(
+        z = [towers.encode_sample(params, name, batch[name]["sample"]) for name in names]
+        lonlat = joint.join([batch[name]["lonlat"] for name in names])  # (B, 2)
+        e = towers.encode_location(params, lonlat, dropout_key)  # (B, D)
+        if any(map(towers.has_own_space, names)):
+            parts = zip(names, z, joint.split(e), strict=True)
+            e = joint.join([towers.candidates(params, *part) for part in parts])
+        s = jnp.stack([towers.logit_scale(params, name) for name in names])  # (M,)
+        b = jnp.stack([towers.logit_bias(params, name) for name in names])  # (M,)
+        each = self._losses(  # ℓ_i, (B,)
             Pairs(
-                self._join(samples),
-                candidates,
-                logit_scale=scales[self._groups],
-                logit_bias=biases[self._groups],
-                groups=jnp.asarray(self._groups) if settings.negatives == "within" else None,
-                lonlat=lonlat,
+                joint.join(z),  # (B, D)
+                e,
+                s[joint.groups],
+                b[joint.groups],
+                jnp.asarray(joint.groups) if self._within else None,
+                lonlat,
             )
         )
-        retrieval = jnp.stack([part.mean() for part in self._split(contrast.retrieved)])  # (M,)
-        loss = (self._weights * contrast.loss).sum()
-        return loss, {"retrieval@1": retrieval, "logit_scale": scales}
+        retrieval = jnp.stack([part.mean() for part in joint.split(each.retrieved)])  # (M,)
+        loss = (self._weights * each.loss).sum()
+        return loss, {"retrieval@1": retrieval, "logit_scale": s}
 
-    def _join(self, parts: list[jax.Array]) -> jax.Array:
-        """(B_m, n_m) of each modality → (B, max n_m), block after block, filled up with zeros.
 
-        Zeros in both of two vectors change neither their cosine nor their distance.
-        """
-        width = max(part.shape[1] for part in parts)
-        filled = [jnp.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in parts]
-        split = [part.reshape(self._blocks, -1, width) for part in filled]
-        return jnp.concatenate(split, axis=1).reshape(-1, width)
-
-    def _split(self, joint: jax.Array) -> list[jax.Array]:
-        """(B, …), block after block → (B_m, …) of each modality."""
-        rest = joint.shape[1:]
-        split = joint.reshape(self._blocks, -1, *rest)
-        parts = jnp.split(split, np.cumsum(self._shares)[:-1], axis=1)
-        return [part.reshape(-1, *rest) for part in parts]
+def _row_weights(settings: Melt, joint: JointBatch) -> np.ndarray:
+    """The weight of each ℓ_i in the loss, (B,), with sum 1."""
+    weights = np.array(settings.weights or (1.0,) * len(joint.shares), np.float32)  # (M,)
+    if settings.reduction == "modalities":
+        weights /= joint.shares
+    rows = weights[joint.groups]
+    return rows / rows.sum()

@@ -1,4 +1,14 @@
-"""Pair: one modality and its locations, as in SatCLIP (arXiv 2311.17179) and GeoCLIP."""
+"""Pair: one modality and its locations, as in SatCLIP (arXiv 2311.17179) and GeoCLIP.
+
+    ℓ_i = −log( exp(s·zᵢ·eᵢ) / Σⱼ exp(s·zᵢ·eⱼ) )          i, j = 1 … B,   loss = mean of ℓ_i
+
+    zᵢ   embedding of sample i by the modality's encoder, of unit length
+    eⱼ   embedding of location j by the location encoder, of unit length
+    s    the learnable logit scale 1/τ
+
+Sample i must pick its own location out of the batch's B locations. This is asymmetric NT-Xent, the
+default; `Experiment.loss` and the method's `direction` select other losses.
+"""
 
 from __future__ import annotations
 
@@ -35,31 +45,21 @@ class PairMethod:
         return {self._name: Draw(step, self.sizes[self._name])}
 
     def step(self, state: TrainState, batch: Batch, update: Updater) -> tuple[TrainState, Metrics]:
-        """One pure training step; see `Method.step`."""
+        """One training step; see `TrainingMethod.step`."""
         return update(state, batch, self._loss, self._trained)
 
 
 def pair_loss(towers: Towers, name: str, direction: Direction, mesh: Mesh) -> LossFunction:
-    """The mean loss of one modality's samples against their own batch of locations."""
-    compare = build_loss(towers.experiment.loss, direction, towers.experiment.memory, mesh)
+    """The mean of ℓ_i over a batch of one modality."""
+    losses = build_loss(towers.experiment.loss, direction, towers.experiment.memory, mesh)
 
     def loss(params: Params, batch: Batch, step: jax.Array) -> tuple[jax.Array, Metrics]:
-        examples = batch[name]
         dropout_key = step_key(towers.experiment.seed, "dropout", step)
-        samples, candidates = towers.encode_pairs(params, name, examples, dropout_key)
-        scale = towers.logit_scale(params, name)
-        contrast = compare(
-            Pairs(
-                samples,
-                candidates,
-                logit_scale=scale,
-                logit_bias=towers.logit_bias(params, name),
-                lonlat=examples["lonlat"],
-            )
-        )
-        return contrast.loss.mean(), {
-            "retrieval@1": contrast.retrieved.mean()[None],
-            "logit_scale": scale[None],
-        }
+        z, e = towers.encode_pairs(params, name, batch[name], dropout_key)  # (B, D) each
+        s = towers.logit_scale(params, name)
+        b = towers.logit_bias(params, name)
+        each = losses(Pairs(z, e, s, b, lonlat=batch[name]["lonlat"]))  # ℓ_i, (B,)
+        metrics = {"retrieval@1": each.retrieved.mean()[None], "logit_scale": s[None]}
+        return each.loss.mean(), metrics
 
     return loss

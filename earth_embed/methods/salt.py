@@ -1,9 +1,16 @@
 """SALT, Sequential Alternating Location Training (arXiv 2606.20167).
 
-One modality–location pair is active at a time, switched at its epoch boundaries; the location
-encoder trains throughout. It is one compiled step: the pair is chosen on the device, by `lax.cond`
-for two pairs and `lax.switch` for more. Each branch trains its own towers, so that an idle tower
-and its optimiser's moments do not move by one bit.
+    ℓ_i = −log( exp(s·zᵢ·eᵢ) / Σⱼ exp(s·zᵢ·eⱼ) )          i, j = 1 … B,   loss = mean of ℓ_i
+
+    i, j run over a batch of the active modality alone; z, e and s as in `pair`
+
+One modality is active at a time: it trains with the location encoder for whole epochs of its own
+data, then the next one takes its turn. The location encoder trains throughout, and so carries
+what one modality taught it to the next.
+
+The step is compiled once. It picks the active modality on the device, by `lax.cond` for two
+modalities and `lax.switch` for more. Each branch updates its own towers only: idle towers and
+their optimizer moments do not change by a single bit.
 """
 
 from __future__ import annotations
@@ -12,12 +19,11 @@ from collections.abc import Mapping
 from functools import partial
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
 
 from earth_embed.config import Salt
 from earth_embed.data.order import Draw, steps_per_epoch
-from earth_embed.hashing import mix64
+from earth_embed.hashing import epoch_permutation
 from earth_embed.methods.batch import sizes_alone
 from earth_embed.methods.pair import pair_loss
 from earth_embed.step.state import Batch, Metrics, TrainState, Updater
@@ -25,7 +31,7 @@ from earth_embed.step.towers import Towers
 
 
 class SaltMethod:
-    """Every batch holds samples of the active modality alone."""
+    """Every batch holds samples of the active modality only."""
 
     def __init__(self, towers: Towers, counts: Mapping[str, int], mesh: Mesh) -> None:
         """Binds the method to an experiment's towers; see `build_method`.
@@ -47,9 +53,9 @@ class SaltMethod:
         ]
 
     def draws(self, step: int) -> dict[str, Draw]:
-        """The active modality and its own count of batches: the schedule.
+        """The schedule: the active modality and the number of its batch.
 
-        A round gives every modality one phase, so each has had `round` phases before this round.
+        In each round every modality has one phase, so before round r each has had r phases.
         """
         turn, offset = divmod(step, sum(self._phases.values()))
         for name in self._order(turn):
@@ -59,7 +65,7 @@ class SaltMethod:
         raise AssertionError("a round's phases cover all of its steps")
 
     def step(self, state: TrainState, batch: Batch, update: Updater) -> tuple[TrainState, Metrics]:
-        """One pure training step; see `Method.step`. `batch["_active"]` indexes the modalities."""
+        """One training step of modality number `batch["_active"]`; see `TrainingMethod.step`."""
         branches = [partial(update, loss=loss, trained=trained) for loss, trained in self._branches]
         if len(branches) == 2:
             first, second = branches
@@ -67,9 +73,8 @@ class SaltMethod:
         return jax.lax.switch(batch["_active"], branches, state, batch)
 
     def _order(self, turn: int) -> tuple[str, ...]:
-        """The modalities' order in one round, hashed from (seed, round) if shuffled."""
+        """The modalities in their order of one round."""
         if not self._shuffled:
             return self._names
-        key = mix64(mix64(np.array([self._seed], np.uint64)) ^ np.uint64(turn))
-        ranks = mix64(np.arange(len(self._names), dtype=np.uint64) ^ key)
-        return tuple(self._names[i] for i in np.argsort(ranks, kind="stable"))
+        permutation = epoch_permutation(len(self._names), self._seed, turn)
+        return tuple(self._names[i] for i in permutation)

@@ -59,7 +59,7 @@ class Updater:
         self.towers = towers
         self._gather = gather
         self._transform = optax.chain(
-            optax.scale_by_adam(),
+            _scale_by_adam(),
             optax.add_decayed_weights(settings.weight_decay, mask=_matrices),
         )
         self._learning_rate = learning_rate_schedule(towers.experiment)
@@ -95,10 +95,9 @@ class Updater:
         rate = self._learning_rate(state.step.astype(jnp.float32))
         params, moments = dict(state.params), dict(state.moments)
         for tower in trained:
-            with jax.numpy_dtype_promotion("standard"):  # optax mixes int32 counts with floats
-                direction, turned = self._transform.update(
-                    gradients[tower], state.moments[tower], params[tower]
-                )
+            direction, turned = self._transform.update(
+                gradients[tower], state.moments[tower], params[tower]
+            )
             moved = tree_map_with_path(
                 lambda path, p, d: p if is_frozen(path) else p - rate * d, params[tower], direction
             )
@@ -122,6 +121,22 @@ def learning_rate_schedule(experiment: Experiment) -> optax.Schedule:
         decay_steps=max(experiment.steps, settings.warmup_steps + 1),
         end_value=settings.learning_rate * settings.final_fraction,
     )
+
+
+def _scale_by_adam(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> Any:
+    """`optax.scale_by_adam` under strict dtype promotion: optax raises floats to an int32 count."""
+
+    def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        mu = optax.tree.update_moment(gradients, state.mu, b1, 1)
+        nu = optax.tree.update_moment_per_elem_norm(gradients, state.nu, b2, 2)
+        count = optax.safe_increment(state.count)
+        exponent = count.astype(jnp.float32)
+        mu_hat = optax.tree.bias_correction(mu, b1, exponent)
+        nu_hat = optax.tree.bias_correction(nu, b2, exponent)
+        direction = jax.tree.map(lambda m, v: m / (jnp.sqrt(v) + eps), mu_hat, nu_hat)
+        return direction, optax.ScaleByAdamState(count, mu, nu)
+
+    return optax.GradientTransformation(optax.scale_by_adam().init, update)
 
 
 def _matrices(params: Any) -> Any:

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from earth_embed.config import Experiment, Pair, Sigmoid
+from earth_embed.config import Experiment, Melt, Pair, Sigmoid
 from earth_embed.encoders.location import build_location, init_location
 from earth_embed.encoders.microbatch import encode_in_parts
 from earth_embed.encoders.modality import Tower, build_tower
@@ -36,7 +36,8 @@ class Towers:
         """Builds the modules; nothing is computed.
 
         Raises:
-            ConfigError: an unknown modality encoder.
+            ConfigError: an unknown modality encoder, or joint negatives for modalities that do
+                not share one embedding space.
         """
         dtype = jnp.dtype(experiment.compute_dtype)
         self.experiment = experiment
@@ -50,6 +51,13 @@ class Towers:
             )
             for m in experiment.modalities
         }
+        # Only the modules know: a user's own tower may have a space of its own too.
+        own = [name for name in self.names if self.has_own_space(name)]
+        if own and isinstance(experiment.method, Melt) and experiment.method.negatives == "joint":
+            raise ConfigError(
+                f"method.negatives = 'joint': expected 'within' with modalities {own}, which map "
+                "location embeddings to spaces of their own"
+            )
 
     def init(self, samples: Mapping[str, jax.typing.ArrayLike | jax.ShapeDtypeStruct]) -> Params:
         """Initial parameters; a tower's depend on the seed and its own name alone.
@@ -68,7 +76,9 @@ class Towers:
             standardised = self._standardise(name, example)
             location = jnp.zeros((1, self.experiment.location.features))
             try:
-                variables = self._modules[name].init(key, standardised, location, method="both")
+                variables = self._modules[name].init(
+                    key, standardised, location, method="encode_pair"
+                )
                 params[f"modality:{name}"] = variables["params"]
             except (TypeError, ValueError) as error:
                 raise ConfigError(
@@ -114,16 +124,16 @@ class Towers:
 
         return encode_in_parts(encode, sample, None, self.experiment.memory.microbatch)
 
-    def meet(
+    def candidates(
         self, params: Params, name: str, anchors: jax.Array, locations: jax.Array
     ) -> jax.Array:
         """What one modality's encoded samples (B, n) are compared with: (B, n) float32.
 
-        These are the location embeddings (B, D) themselves, but for a modality with a space of its
-        own.
+        These are the location embeddings (B, D) themselves, unless the modality maps them to a
+        space of its own; see `Tower.candidates`.
         """
         variables = {"params": params[f"modality:{name}"]}
-        out = self._modules[name].apply(variables, anchors, locations, method="meet")
+        out = self._modules[name].apply(variables, anchors, locations, method="candidates")
         return jnp.asarray(out).astype(jnp.float32)
 
     def encode_pairs(
@@ -143,11 +153,11 @@ class Towers:
         """
         samples = self.encode_sample(params, name, examples["sample"])
         locations = self.encode_location(params, examples["lonlat"], dropout_key)
-        return samples, self.meet(params, name, samples, locations)
+        return samples, self.candidates(params, name, samples, locations)
 
     def has_own_space(self, name: str) -> bool:
-        """Whether the modality meets location embeddings in a space of its own."""
-        return type(self._modules[name]).meet is not Tower.meet
+        """Whether the modality maps location embeddings to a space of its own."""
+        return type(self._modules[name]).candidates is not Tower.candidates
 
     def logit_scale(self, params: Params, name: str) -> jax.Array:
         """The modality's logit scale exp(s) = 1/τ, a scalar."""

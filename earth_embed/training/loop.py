@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -33,12 +33,15 @@ from earth_embed.training.accounting import Meter, product_flops, profiled
 from earth_embed.training.checkpoint import Checkpointer
 from earth_embed.training.feed import Validation, example_shapes, feed
 from earth_embed.training.records import draw_curves, open_records, skipped_steps
-from earth_embed.training.run_dir import locked, open_run
+from earth_embed.training.run_dir import check_run, locked, open_run
 from earth_embed.training.stopping import Watch, stop_on_signal
 
 
 def train(
-    experiment: Experiment, run_dir: Path, sources: Mapping[str, Splits], profile: bool = False
+    experiment: Experiment,
+    run_dir: Path,
+    sources: Mapping[str, Splits] | Callable[[], Mapping[str, Splits]],
+    profile: bool = False,
 ) -> TrainState:
     """Trains an experiment, from the start or from the run's last checkpoint.
 
@@ -49,7 +52,8 @@ def train(
     Args:
         experiment: What to train.
         run_dir: The run's directory; see `run_dir.py`.
-        sources: The training and held-out examples of each modality.
+        sources: The training and held-out examples of each modality; or a function that opens
+            them, which is called after the checks that need no data.
         profile: Write a profile of a few steps to RUN/profile.
 
     Returns:
@@ -67,8 +71,10 @@ def train(
     check_same("the experiment", json.dumps(to_json(experiment)))
     mesh = build_mesh(experiment.mesh.model)
     towers = Towers(experiment)
-    training = {name: sources[name].train for name in towers.names}
-    held_out = {name: sources[name].validation for name in towers.names}
+    from_main(lambda: check_run(run_dir, experiment))
+    opened = sources() if callable(sources) else sources
+    training = {name: opened[name].train for name in towers.names}
+    held_out = {name: opened[name].validation for name in towers.names}
     method = build_method(towers, {name: len(source) for name, source in training.items()}, mesh)
     check_divisible(method.sizes, mesh, experiment.memory.microbatch)
     for name, size in method.sizes.items():

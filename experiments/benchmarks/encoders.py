@@ -1,4 +1,4 @@
-"""The README's table of location encoders: parameters, FLOPs, seams and speed of each.
+"""The gallery's table of location encoders: parameters, FLOPs, seams and speed of each.
 
     python experiments/benchmarks/encoders.py           # about four minutes on two cores
     python experiments/benchmarks/encoders.py --quick   # the first two, in seconds

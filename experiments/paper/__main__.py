@@ -18,13 +18,13 @@ from pathlib import Path
 
 from common import EXAMPLES, epoch_steps
 from figures import draw_labels, draw_losses, draw_scores
+from list import experiments as paper_experiments
 from small import RECIPE_SETS, recipe, small
 from small_data import FEATURES, prepare, small_tasks
-from sweep import Sweep
-from tables import write_tables
+from sweep import Sweep, write_tables
 
 from earth_embed.config import Experiment
-from earth_embed.config.files import differences, load_experiment
+from earth_embed.config.files import differences
 from earth_embed.data.open import open_sources
 from earth_embed.errors import ConfigError, EarthEmbedError
 from earth_embed.evaluation.results import Results, load_results
@@ -35,23 +35,6 @@ from earth_embed.tasks.user_tasks import Task, parse_tasks
 from earth_embed.training.loop import train
 from earth_embed.training.run_dir import read_experiment
 
-HERE = Path(__file__).parent
-PAPER = (
-    "satclip",
-    "satclip_500",
-    "geoclip",
-    "pair_image",
-    "pair_photo",
-    "pair_text",
-    "melt_image_photo",
-    "melt_image_text",
-    "melt_photo_text",
-    "melt_image_photo_text",
-    "salt_image_photo",
-    "salt_image_text",
-    "salt_photo_text",
-    "salt_image_photo_text",
-)
 COMPARISONS = (
     ("melt_image_photo", "pair_image"),
     ("melt_image_text", "pair_image"),
@@ -91,7 +74,7 @@ def main() -> None:
 def run_list(options: argparse.Namespace) -> None:
     """Trains and scores what is not done yet, and writes the results."""
     out: Path = options.out
-    experiments = [load_experiment(HERE / f"{name}.py") for name in PAPER]
+    experiments = list(paper_experiments.values())
     tasks = parse_tasks(options.task)
     comparisons = COMPARISONS
     examples = EXAMPLES
@@ -133,7 +116,7 @@ def run_list(options: argparse.Namespace) -> None:
         scored(folder / f"seed{seed}.json", out / f"seed{seed}", tuple(epochs), tasks, options)
         for seed in options.seeds
     )
-    done = Sweep(out, epochs, tuple(options.seeds), results)
+    done = Sweep(results, options.probe, out, epochs, tuple(options.seeds))
     text = write_tables(done, comparisons)
     write_text(folder / "results.md", text)
     for name, draw in {"scores": draw_scores, "labels": draw_labels, "losses": draw_losses}.items():
@@ -202,7 +185,7 @@ def _parse() -> argparse.Namespace:
     add("--labels", help="large, with 122,000 to train on (default); full, 9,800 (with --small)")
     add("--label-counts", type=int, nargs="*", default=[243, 1000, 10_000, 100_000])
     add("--probe", choices=PROBES, default="ridge", help="default: ridge")
-    add("--task", action="extend", nargs="+", default=[], help="further tasks: docs/tasks.md")
+    add("--task", action="extend", nargs="+", default=[], help="see docs/pages/how-to/tasks.md")
     add("--data-dir", type=Path, help="where TFDS keeps its data")
     add("--only", nargs="+", metavar="NAME", help="these experiments alone")
     add("--steps", type=int, help="train each run for so many steps only: a quick look")

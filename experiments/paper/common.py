@@ -1,7 +1,7 @@
 """What all experiments of the paper share (arXiv 2606.20167).
 
 Batch 2048, learning rate 1e-4, 50 epochs, frozen modality encoders with a trained linear head,
-spherical harmonics and SIREN. `docs/paper.md` says how the features are made.
+spherical harmonics and SIREN. `docs/pages/paper.md` says how the features are made.
 
 What the paper leaves unsaid: the harmonics' degree (10 here, as SatCLIP's smaller one), and how
 long an epoch of several modalities is. Here an epoch is as many samples as all modalities have
@@ -32,7 +32,7 @@ from earth_embed.encoders.location import Location
 
 def _features(name: str, dataset: str, layer: str) -> Modality:
     table = f"features/{dataset}/features.json"
-    return Modality(name, table, "features", encoder="projection", depth=1, layers=(layer,))
+    return Modality(name, table, "features", encoder="projection", depth=1, geo_layers=(layer,))
 
 
 IMAGE = _features("image", "s2_100k", "sentinel2")

@@ -83,7 +83,7 @@ def modality(name: str, tables: Path, encoder: str = "projection") -> Modality:
         f"{name}.npy",
         encoder=encoder,
         depth=1,
-        layers=LAYERS[name],
+        geo_layers=LAYERS[name],
     )
 
 

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -107,6 +108,13 @@ def test_every_fault_is_told_at_once():
     with pytest.raises(ConfigError) as caught:
         Siren((), w0_first=0, w0_hidden=-1)
     assert len(str(caught.value).splitlines()) == 3
+    with pytest.raises(ConfigError) as caught:
+        Salt(phase_epochs=0, order="random", temperature="none")
+    assert str(caught.value).splitlines() == [
+        "method.order = 'random': expected one of 'cyclic', 'shuffled'",
+        "method.temperature = 'none': expected one of 'shared', 'per_modality'",
+        "method.phase_epochs = 0: expected a number ≥ 1",
+    ]
 
 
 radii = {"min_radius": st.floats(1e-3, 0.5), "max_radius": st.floats(0.5, 9)}
@@ -157,7 +165,7 @@ locations = st.recursive(
 def test_json_round_trip(method, location, rate, layers):
     experiment = Experiment(
         "e",
-        (IMAGE, dataclasses.replace(TEXT, layers=layers)),
+        (IMAGE, dataclasses.replace(TEXT, geo_layers=layers)),
         method,
         location,
         optimizer=Optimizer(rate),
@@ -176,7 +184,7 @@ def test_json_round_trip(method, location, rate, layers):
         (lambda: LogitScale(float("inf")), r"temperature = inf: expected a finite float"),
         (lambda: Modality("m", "d", "f", mean=float("nan")), "mean = nan: expected a finite"),
         (
-            lambda: Modality("m", "d", "f", layers="elevation"),
+            lambda: Modality("m", "d", "f", geo_layers="elevation"),
             "layers = 'elevation': expected a t",
         ),
         (lambda: LogitScale(learnable=1), "learnable = 1: expected bool"),
@@ -194,7 +202,7 @@ def test_a_data_set_shows_its_own_layer():
 
     for dataset in ("linke_turbidity", "linke_turbidity/tiny", "linke_turbidity:1.0.0"):
         assert shown(dataset) == {"linke_turbidity"}
-    assert shown("data/dem.csv", layers=("elevation",)) == {"dem", "elevation"}
+    assert shown("data/dem.csv", geo_layers=("elevation",)) == {"dem", "elevation"}
     both = Experiment("e", (IMAGE, TEXT)).shown_layers
     assert both == {"blue_marble", "toponyms"}
 
@@ -240,6 +248,14 @@ def test_runs_saved_when_there_was_one_encoder_are_read():
     values["location"]["colour"] = 1
     with pytest.raises(ConfigError, match=r"location\.network has no field \['colour'\]"):
         from_json(values)
+
+
+def test_runs_saved_when_geo_layers_were_layers_are_read():
+    experiment = Experiment("e", (IMAGE, dataclasses.replace(TEXT, geo_layers=("soil",))))
+    values = to_json(experiment)
+    for modality in values["modalities"]:
+        modality["layers"] = modality.pop("geo_layers")
+    assert from_json(values) == experiment
 
 
 def test_an_encoder_says_what_it_is_made_of():
@@ -306,3 +322,69 @@ def test_experiment_file_errors(tmp_path, text, message):
         path.write_text(text)
     with pytest.raises(ConfigError, match=message):
         load_experiment(path)
+
+
+ROOT = Path(__file__).parents[2]
+NAMED = """
+from earth_embed.config import *
+experiments = {
+    name: Experiment(name, (Modality("m", "d", "f"),), Pair(), seed=seed)
+    for seed, name in enumerate(("first", "second"))
+}
+"""
+
+
+def test_files_of_several_experiments(tmp_path):
+    path = tmp_path / "list.py"
+    path.write_text(NAMED)
+    assert [load_experiment(f"{path}:{name}").seed for name in ("first", "second")] == [0, 1]
+    # A file may define one experiment to run without a name, beside the others.
+    path.write_text(f"{NAMED}experiment = experiments['second']\n")
+    assert load_experiment(path).name == "second"
+    assert load_experiment(f"{path}:first").name == "first"
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "message"),
+    [
+        (
+            NAMED,
+            "",
+            r"list\.py defines several experiments; expected .*list\.py:NAME .* first, sec",
+        ),
+        (NAMED, ":third", r"list\.py has no experiment 'third'; expected one of first, second$"),
+        (NAMED, ":", r"list\.py has no experiment ''"),
+        ("experiment = 3\n", ":first", r"must define experiments = .* for .*:first, found no such"),
+        ("experiments = [3]\n", ":first", "must define experiments = .*, found list"),
+        ("experiments = [3]\n", "", r"must define experiment = .*, found no such name"),
+        ("experiments = {'first': 3}\n", ":first", r"experiments\['first'\] must .* found int"),
+        (None, ":first", r"no experiment file '.*list\.py'; expected"),
+    ],
+)
+def test_errors_of_files_of_several_experiments(tmp_path, text, name, message):
+    if text is not None:
+        (tmp_path / "list.py").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_experiment(f"{tmp_path}/list.py{name}")
+
+
+@pytest.mark.parametrize("name", ["", ":first"])
+def test_a_drive_s_colon_is_part_of_the_file(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "C:\\list.py").write_text(f"{NAMED}experiment = experiments['first']\n")
+    assert load_experiment(f"C:\\list.py{name}").name == "first"
+
+
+def test_the_quickstart_comes_with_the_package(tmp_path, monkeypatch):
+    packaged = load_experiment("quickstart")
+    assert load_experiment(ROOT / "experiments" / "quickstart.py") == packaged
+    assert packaged.name == "quickstart"
+    monkeypatch.chdir(tmp_path)
+    assert load_experiment("quickstart") == packaged
+    Path("quickstart").mkdir()  # a folder is no experiment
+    assert load_experiment("quickstart") == packaged
+    with pytest.raises(ConfigError, match=r"no experiment 'pair'; expected .*: quickstart$"):
+        load_experiment("pair")
+    Path("quickstart").rmdir()
+    Path("quickstart").write_text(f"{NAMED}experiment = experiments['second']\n")
+    assert load_experiment("quickstart").name == "second"

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from earth_embed.encoders.positional.base import Features
-from earth_embed.errors import Checks
+from earth_embed.errors import Checked, Checks
 
 OWNER = "location.network"
 
@@ -69,17 +69,14 @@ def dense_flops(n: int, m: int) -> int:
 
 
 @dataclass(frozen=True)
-class Mlp:
+class Mlp(Checked, owner=OWNER):
     """A multilayer perceptron with ReLU activations (as in GeoCLIP)."""
 
     hidden: tuple[int, ...] = (1024, 1024, 1024)
     """Widths of the hidden layers."""
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        faults = Checks(OWNER, self)
-        _check_widths(faults, self.hidden)
-        faults.raise_if_any()
+    def _check(self, checks: Checks) -> None:
+        _check_widths(checks, self.hidden)
 
     def module(self, features: int, dtype: Any, scales: int = 1) -> MlpNetwork:
         """The Flax module of these settings; its parameters are called "mlp"."""
@@ -87,7 +84,7 @@ class Mlp:
 
 
 @dataclass(frozen=True)
-class ResidualMlp:
+class ResidualMlp(Checked, owner=OWNER):
     """A dense layer, then residual blocks: x + W₂ gelu(W₁ norm(x))."""
 
     width: int = 512
@@ -95,12 +92,9 @@ class ResidualMlp:
     depth: int = 4
     """Number of blocks."""
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        faults = Checks(OWNER, self)
-        faults.at_least("width", self.width, 1)
-        faults.at_least("depth", self.depth, 1)
-        faults.raise_if_any()
+    def _check(self, checks: Checks) -> None:
+        checks.at_least("width", self.width, 1)
+        checks.at_least("depth", self.depth, 1)
 
     def module(self, features: int, dtype: Any, scales: int = 1) -> ResidualMlpNetwork:
         """The Flax module of these settings; its parameters are called "residual_mlp"."""
@@ -188,6 +182,6 @@ class ResidualMlpNetwork(NetworkModule):
         return depth * block + ends
 
 
-def _check_widths(faults: Checks, hidden: tuple[int, ...]) -> None:
+def _check_widths(checks: Checks, hidden: tuple[int, ...]) -> None:
     positive = bool(hidden) and all(width > 0 for width in hidden)
-    faults.expect(positive, "hidden", hidden, "at least one positive width")
+    checks.expect(positive, "hidden", hidden, "at least one positive width")

@@ -20,11 +20,11 @@ from earth_embed.encoders.networks.dense import (
 )
 from earth_embed.encoders.positional.base import Features
 from earth_embed.encoders.sine import SINE_FLOPS, sine
-from earth_embed.errors import Checks
+from earth_embed.errors import Checked, Checks
 
 
 @dataclass(frozen=True)
-class Siren:
+class Siren(Checked, owner=OWNER):
     """A multilayer perceptron with sine activations (SIREN, as in SatCLIP)."""
 
     hidden: tuple[int, ...] = (512, 512)
@@ -36,14 +36,11 @@ class Siren:
     dropout: float = 0.0
     """Dropout on the hidden pre-activations while training (SatCLIP uses 0.5)."""
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        faults = Checks(OWNER, self)
-        _check_widths(faults, self.hidden)
-        faults.positive("w0_first", self.w0_first)
-        faults.positive("w0_hidden", self.w0_hidden)
-        faults.fraction("dropout", self.dropout)
-        faults.raise_if_any()
+    def _check(self, checks: Checks) -> None:
+        _check_widths(checks, self.hidden)
+        checks.positive("w0_first", self.w0_first)
+        checks.positive("w0_hidden", self.w0_hidden)
+        checks.fraction("dropout", self.dropout)
 
     def module(self, features: int, dtype: Any, scales: int = 1) -> SirenNetwork:
         """The Flax module of these settings; its parameters are called "siren"."""
@@ -51,7 +48,7 @@ class Siren:
 
 
 @dataclass(frozen=True)
-class ResidualSiren:
+class ResidualSiren(Checked, owner=OWNER):
     """A deep SIREN whose pre-activations are averaged with those below (as in Climplicit)."""
 
     width: int = 512
@@ -65,15 +62,11 @@ class ResidualSiren:
     first: Literal["sine", "sinh"] = "sine"
     """The first activation: sin(w0 h), or sin(w0 sinh 2h), which reaches higher frequencies."""
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        faults = Checks(OWNER, self)
-        faults.at_least("width", self.width, 1)
-        faults.at_least("depth", self.depth, 1)
-        faults.positive("w0_first", self.w0_first)
-        faults.positive("w0_hidden", self.w0_hidden)
-        faults.one_of("first", self.first, ("sine", "sinh"))
-        faults.raise_if_any()
+    def _check(self, checks: Checks) -> None:
+        checks.at_least("width", self.width, 1)
+        checks.at_least("depth", self.depth, 1)
+        checks.positive("w0_first", self.w0_first)
+        checks.positive("w0_hidden", self.w0_hidden)
 
     def module(self, features: int, dtype: Any, scales: int = 1) -> ResidualSirenNetwork:
         """The Flax module of these settings; its parameters are called "residual_siren"."""

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 
 from earth_embed.encoders.networks.dense import OWNER, Dense, NetworkModule, dense_flops
 from earth_embed.encoders.positional.base import Features
-from earth_embed.errors import Checks
+from earth_embed.errors import Checked, Checks
 
 
 @dataclass(frozen=True)
-class TokenTransformer:
+class TokenTransformer(Checked, owner=OWNER):
     """A transformer whose tokens are the scales of the encoding (as in UniGeoCLIP)."""
 
     width: int = 256
@@ -25,14 +25,11 @@ class TokenTransformer:
     heads: int = 4
     """Attention heads; they divide the width."""
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        faults = Checks(OWNER, self)
+    def _check(self, checks: Checks) -> None:
         for name in ("width", "depth", "heads"):
-            faults.at_least(name, getattr(self, name), 1)
-        faults.raise_if_any()
-        faults.expect(self.width % self.heads == 0, "heads", self.heads, "a divisor of width")
-        faults.raise_if_any()
+            checks.at_least(name, getattr(self, name), 1)
+        checks.raise_if_any()
+        checks.expect(self.width % self.heads == 0, "heads", self.heads, "a divisor of width")
 
     def module(self, features: int, dtype: Any, scales: int = 1) -> TokenTransformerNetwork:
         """The Flax module of these settings; its parameters are called "token_transformer"."""

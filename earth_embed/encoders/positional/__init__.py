@@ -21,7 +21,7 @@ from earth_embed.encoders.positional.plain import Cartesian, Wrap
 from earth_embed.encoders.positional.space2vec import Space2Vec, Sphere2Vec
 from earth_embed.encoders.positional.sphere_fourier import SphereFourier
 from earth_embed.encoders.positional.voronoi import SphericalVoronoi
-from earth_embed.errors import Checks
+from earth_embed.errors import Checked, Checks
 
 __all__ = [
     "Cartesian",
@@ -40,17 +40,14 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Concatenation:
+class Concatenation(Checked, owner=OWNER):
     """Several encodings side by side, as the input of one network."""
 
     parts: tuple[Encoding, ...]
     """The encodings."""
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        faults = Checks(OWNER, self)
-        faults.expect(bool(self.parts), "parts", self.parts, "at least one encoding")
-        faults.raise_if_any()
+    def _check(self, checks: Checks) -> None:
+        checks.expect(bool(self.parts), "parts", self.parts, "at least one encoding")
 
     def module(self, **options: Any) -> ConcatenationEncoding:
         """The Flax module of these settings; `options` are its attributes."""

@@ -73,7 +73,7 @@ class EncodingModule(nn.Module):
         raise NotImplementedError
 
 
-def all_positive(faults: Checks, field: str, values: tuple[float, ...]) -> None:
+def all_positive(checks: Checks, field: str, values: tuple[float, ...]) -> None:
     """Notes values that are none, or not all above 0."""
     allowed = "at least one number, all > 0"
-    faults.expect(bool(values) and all(v > 0 for v in values), field, values, allowed)
+    checks.expect(bool(values) and all(v > 0 for v in values), field, values, allowed)

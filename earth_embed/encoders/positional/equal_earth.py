@@ -18,7 +18,7 @@ import numpy as np
 
 from earth_embed.encoders.positional.base import FROZEN, OWNER, EncodingModule, all_positive
 from earth_embed.encoders.positional.sphere_fourier import WAVE_FLOPS, random_frequencies, waves
-from earth_embed.errors import Checks
+from earth_embed.errors import Checked, Checks
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class EqualEarth:
 
 
 @dataclass(frozen=True)
-class EqualEarthFourier:
+class EqualEarthFourier(Checked, owner=OWNER):
     """Random Fourier features of the Equal Earth projection (GeoCLIP)."""
 
     frequencies: int = 256
@@ -39,12 +39,9 @@ class EqualEarthFourier:
     sigmas: tuple[float, ...] = (1.0, 16.0, 256.0)
     """Standard deviation σ of each scale's frequencies, in cycles per half width of the map."""
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        faults = Checks(OWNER, self)
-        faults.at_least("frequencies", self.frequencies, 1)
-        all_positive(faults, "sigmas", self.sigmas)
-        faults.raise_if_any()
+    def _check(self, checks: Checks) -> None:
+        checks.at_least("frequencies", self.frequencies, 1)
+        all_positive(checks, "sigmas", self.sigmas)
 
     @property
     def scales(self) -> int:

@@ -22,11 +22,11 @@ from earth_embed.encoders.harmonics.basis import (
     satclip_factors,
 )
 from earth_embed.encoders.positional.base import OWNER, EncodingModule
-from earth_embed.errors import Checks
+from earth_embed.errors import Checked, Checks
 
 
 @dataclass(frozen=True)
-class SphericalHarmonics:
+class SphericalHarmonics(Checked, owner=OWNER):
     """Real spherical harmonics (SatCLIP): L² features, low is smooth."""
 
     degree: int = 10
@@ -40,18 +40,19 @@ class SphericalHarmonics:
     satclip_polynomials: bool = False
     """Add the rounding errors of SatCLIP's own polynomials, which its L = 40 weights expect."""
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        faults = Checks(OWNER, self)
-        faults.expect(1 <= self.degree <= 1024, "degree", self.degree, "1 … 1024")
-        faults.one_of("normalisation", self.normalisation, ("orthonormal", "satclip"))
-        faults.at_least("low_pass_km", self.low_pass_km, 0)
+    def _check(self, checks: Checks) -> None:
+        checks.expect(1 <= self.degree <= 1024, "degree", self.degree, "1 … 1024")
+        checks.at_least("low_pass_km", self.low_pass_km, 0)
         if self.learnable_low_pass:
-            faults.positive("low_pass_km", self.low_pass_km)
+            checks.positive("low_pass_km", self.low_pass_km)
         if self.satclip_polynomials:
-            faults.one_of("normalisation", self.normalisation, ("satclip",))
-            faults.expect(self.degree <= 40, "degree", self.degree, "1 … 40, as released")
-        faults.raise_if_any()
+            checks.expect(
+                self.normalisation == "satclip",
+                "normalisation",
+                self.normalisation,
+                "one of 'satclip'",
+            )
+            checks.expect(self.degree <= 40, "degree", self.degree, "1 … 40, as released")
 
     def module(self, **options: Any) -> HarmonicsEncoding:
         """The Flax module of these settings; `options` are its attributes."""

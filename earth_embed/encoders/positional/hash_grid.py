@@ -14,11 +14,11 @@ import numpy as np
 from earth_embed.coordinates import EARTH_RADIUS_KM
 from earth_embed.encoders.positional.base import OWNER, EncodingModule
 from earth_embed.encoders.positional.plain import CartesianEncoding, unit_vector
-from earth_embed.errors import Checks
+from earth_embed.errors import Checked, Checks
 
 
 @dataclass(frozen=True)
-class HashGrid:
+class HashGrid(Checked, owner=OWNER):
     """Learnable vectors on cubic grids of several resolutions, found by hashing (Instant NGP)."""
 
     levels: int = 8
@@ -32,15 +32,12 @@ class HashGrid:
     finest_km: float = 50.0
     """Side of the finest grid's cells, in km."""
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        faults = Checks(OWNER, self)
+    def _check(self, checks: Checks) -> None:
         for name in ("levels", "table", "width"):
-            faults.at_least(name, getattr(self, name), 1)
-        faults.expect(self.finest_km >= 1, "finest_km", self.finest_km, "a number ≥ 1")
+            checks.at_least(name, getattr(self, name), 1)
+        checks.expect(self.finest_km >= 1, "finest_km", self.finest_km, "a number ≥ 1")
         ordered = self.finest_km <= self.coarsest_km
-        faults.expect(ordered, "finest_km", self.finest_km, f"at most {self.coarsest_km}")
-        faults.raise_if_any()
+        checks.expect(ordered, "finest_km", self.finest_km, f"at most {self.coarsest_km}")
 
     @property
     def scales(self) -> int:

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from earth_embed.encoders.positional.base import OWNER, EncodingModule
-from earth_embed.errors import Checks
+from earth_embed.errors import Checked, Checks
 
 
 @dataclass(frozen=True)
-class Space2Vec:
+class Space2Vec(Checked, owner=OWNER):
     """Sines and cosines of lon and lat at geometric scales (Space2Vec's grid and theory)."""
 
     variant: Literal["grid", "theory"] = "theory"
@@ -26,12 +26,8 @@ class Space2Vec:
     max_radius: float = 1.0
     """The coarsest scale, in radians."""
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        faults = Checks(OWNER, self)
-        faults.one_of("variant", self.variant, ("grid", "theory"))
-        _check_radii(faults, self)
-        faults.raise_if_any()
+    def _check(self, checks: Checks) -> None:
+        _check_radii(checks, self)
 
     def module(self, **options: Any) -> Space2VecEncoding:
         """The Flax module of these settings; `options` are its attributes."""
@@ -39,7 +35,7 @@ class Space2Vec:
 
 
 @dataclass(frozen=True)
-class Sphere2Vec:
+class Sphere2Vec(Checked, owner=OWNER):
     """Products of sines and cosines of lon and lat at geometric scales (Sphere2Vec)."""
 
     variant: Literal["C", "C+", "M", "M+", "DFS"] = "C+"
@@ -51,12 +47,8 @@ class Sphere2Vec:
     max_radius: float = 1.0
     """The coarsest scale, in radians."""
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        faults = Checks(OWNER, self)
-        faults.one_of("variant", self.variant, ("C", "C+", "M", "M+", "DFS"))
-        _check_radii(faults, self)
-        faults.raise_if_any()
+    def _check(self, checks: Checks) -> None:
+        _check_radii(checks, self)
 
     def module(self, **options: Any) -> Sphere2VecEncoding:
         """The Flax module of these settings; `options` are its attributes."""
@@ -185,9 +177,9 @@ class Sphere2VecEncoding(EncodingModule):
         return jnp.stack(features, axis=-1).reshape(len(lonlat), -1)
 
 
-def _check_radii(faults: Checks, settings: Space2Vec | Sphere2Vec) -> None:
-    faults.at_least("scales", settings.scales, 1)
-    faults.positive("min_radius", settings.min_radius)
+def _check_radii(checks: Checks, settings: Space2Vec | Sphere2Vec) -> None:
+    checks.at_least("scales", settings.scales, 1)
+    checks.positive("min_radius", settings.min_radius)
     ordered = settings.min_radius <= settings.max_radius
     allowed = f"at most max_radius = {settings.max_radius}"
-    faults.expect(ordered, "min_radius", settings.min_radius, allowed)
+    checks.expect(ordered, "min_radius", settings.min_radius, allowed)

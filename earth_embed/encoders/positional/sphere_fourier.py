@@ -14,11 +14,11 @@ from earth_embed.coordinates import EARTH_RADIUS_KM
 from earth_embed.encoders.positional.base import FROZEN, OWNER, EncodingModule, all_positive
 from earth_embed.encoders.positional.plain import CartesianEncoding, unit_vector
 from earth_embed.encoders.sine import SINE_FLOPS, cosine, sine
-from earth_embed.errors import Checks
+from earth_embed.errors import Checked, Checks
 
 
 @dataclass(frozen=True)
-class SphereFourier:
+class SphereFourier(Checked, owner=OWNER):
     """Random Fourier features of the unit vector: several scales, no seam."""
 
     frequencies: int = 256
@@ -26,12 +26,9 @@ class SphereFourier:
     wavelengths_km: tuple[float, ...] = (20_000.0, 5000.0, 1250.0, 300.0)
     """Typical wavelength of each scale's waves, in km."""
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        faults = Checks(OWNER, self)
-        faults.at_least("frequencies", self.frequencies, 1)
-        all_positive(faults, "wavelengths_km", self.wavelengths_km)
-        faults.raise_if_any()
+    def _check(self, checks: Checks) -> None:
+        checks.at_least("frequencies", self.frequencies, 1)
+        all_positive(checks, "wavelengths_km", self.wavelengths_km)
 
     @property
     def scales(self) -> int:

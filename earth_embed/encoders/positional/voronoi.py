@@ -13,11 +13,11 @@ import numpy as np
 from earth_embed.coordinates import EARTH_RADIUS_KM
 from earth_embed.encoders.positional.base import OWNER, EncodingModule
 from earth_embed.encoders.positional.plain import CartesianEncoding, unit_vector
-from earth_embed.errors import Checks
+from earth_embed.errors import Checked, Checks
 
 
 @dataclass(frozen=True)
-class SphericalVoronoi:
+class SphericalVoronoi(Checked, owner=OWNER):
     """Learnable sites on the sphere, each with a learnable vector; a point blends the nearest."""
 
     sites: int = 1024
@@ -27,13 +27,10 @@ class SphericalVoronoi:
     blur_km: float = 300.0
     """Length over which neighbouring cells blend, to begin with, in km."""
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        faults = Checks(OWNER, self)
-        faults.at_least("sites", self.sites, 1)
-        faults.at_least("width", self.width, 1)
-        faults.at_least("blur_km", self.blur_km, 20)  # below, float32 rounds the borders
-        faults.raise_if_any()
+    def _check(self, checks: Checks) -> None:
+        checks.at_least("sites", self.sites, 1)
+        checks.at_least("width", self.width, 1)
+        checks.at_least("blur_km", self.blur_km, 20)  # below, float32 rounds the borders
 
     def module(self, **options: Any) -> SphericalVoronoiEncoding:
         """The Flax module of these settings; `options` are its attributes."""
