@@ -17,6 +17,13 @@ Columns = dict[str, Any]
 """A sequence of N values per feature, including "lon" and "lat" (degrees)."""
 
 
+def with_coordinates(sample_features: dict[str, Any]) -> tfds.features.FeaturesDict:
+    """The TFDS features of an example: lon, lat and those of its sample."""
+    lon = tfds.features.Scalar(np.float32, doc="Longitude in degrees, WGS84.")
+    lat = tfds.features.Scalar(np.float32, doc="Latitude in degrees, WGS84.")
+    return tfds.features.FeaturesDict({"lon": lon, "lat": lat, **sample_features})
+
+
 class PlacesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """A TFDS builder of samples at places; subclasses define the features and make the samples.
 
@@ -48,13 +55,9 @@ class PlacesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
         return {"train": ~held_out, "validation": held_out}
 
     def _info(self) -> tfds.core.DatasetInfo:
-        coordinates = {
-            "lon": tfds.features.Scalar(np.float32, doc="Longitude in degrees, WGS84."),
-            "lat": tfds.features.Scalar(np.float32, doc="Latitude in degrees, WGS84."),
-        }
         return tfds.core.DatasetInfo(
             builder=self,
-            features=tfds.features.FeaturesDict({**coordinates, **self.sample_features()}),
+            features=with_coordinates(self.sample_features()),
             supervised_keys=None,
             **self.ABOUT,
         )

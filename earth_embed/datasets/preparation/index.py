@@ -104,15 +104,9 @@ class PublishedFiles:
 
     def features(self) -> tfds.features.FeaturesDict:
         """All TFDS features of an example."""
-        import tensorflow_datasets as tfds
+        from earth_embed.datasets.builder import with_coordinates  # imports TFDS
 
-        return tfds.features.FeaturesDict(
-            {
-                "lon": tfds.features.Scalar(np.float32, doc="Longitude in degrees, WGS84."),
-                "lat": tfds.features.Scalar(np.float32, doc="Latitude in degrees, WGS84."),
-                **self.sample_features(),
-            }
-        )
+        return with_coordinates(self.sample_features())
 
     def examples(self, rows: tuple[Row, ...]) -> Iterator[bytes | Skipped]:
         """Each row's place and sample as a tf.train.Example, or why there is none."""
