@@ -158,3 +158,17 @@ def parameter_count(location: Location) -> int:
     """Number of parameters, those that never train among them."""
     shapes = jax.eval_shape(lambda: init_location(location, 0))
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+
+
+def flops_per_place(location: Location) -> float:
+    """Floating-point operations that embed one place, as XLA counts them in the lowered program.
+
+    Elementary functions that XLA does not expand count one. XLA counts the body of a loop once,
+    whatever its length, so the number holds for encoders without one: spherical harmonics up to
+    L = 128, where a recurrence takes over.
+    """
+    places = jax.ShapeDtypeStruct((1024, 2), jnp.float32)  # what is done once per batch fades
+    params = jax.eval_shape(lambda: init_location(location, 0))
+    lowered = jax.jit(build_location(location).apply).lower({"params": params}, places)
+    cost: Any = lowered.cost_analysis()
+    return (cost["flops"] + cost.get("transcendentals", 0)) / len(places)

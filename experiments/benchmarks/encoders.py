@@ -17,7 +17,12 @@ import numpy as np
 from earth_embed import config
 from earth_embed.config import Combined
 from earth_embed.encoders import published
-from earth_embed.encoders.location import build_location, init_location, parameter_count
+from earth_embed.encoders.location import (
+    build_location,
+    flops_per_place,
+    init_location,
+    parameter_count,
+)
 
 BATCH = 4096
 
@@ -92,7 +97,7 @@ def main():
             source,
             f"`{settings}`",
             short(parameter_count(location)),
-            short(build_location(location).flops),
+            short(flops_per_place(location)),
             single.encoding.module(name="encoding").seam,
             short(places_per_second(location)),
         ]

@@ -38,7 +38,6 @@ from earth_embed.config import (
 )
 from earth_embed.data.pipeline import Batches
 from earth_embed.data.sources import ArraySource
-from earth_embed.encoders.location import build_location
 from earth_embed.losses.build import build_loss
 from earth_embed.losses.pairs import Pairs
 from earth_embed.methods import build_method
@@ -228,18 +227,15 @@ def parts(melt, rate, size):
 
     embedded = (cotangent, cotangent[::-1], jnp.full(size.batch, 14.0))
     compared = jax.jit(jax.value_and_grad(loss, has_aux=True))
-    location = melt.experiment.location
-    network = location.network.module(location.features, jnp.float32).flops(size.degree**2)
-    first = 2 * size.degree**2 * HIDDEN[0]
+    encoders = {"location": gradient(locations), "projections": gradient(projections)}
     projected = sum(2 * len(batch[name]["sample"]) * WIDTHS[name] * FEATURES for name in names)
     flops = {
-        "location tower": size.batch * (build_location(location).flops + 2 * network - first),
+        "location tower": encoders["location"].lower(params, cotangent).cost_analysis()["flops"],
         "projections": 2 * projected,
         "loss": 3 * 2 * size.batch**2 * FEATURES,
         "optimiser": 15 * sum(leaf.size for leaf in jax.tree.leaves(params)),
     }
     flops["whole MELT step"] = sum(flops.values())
-    encoders = {"location": gradient(locations), "projections": gradient(projections)}
     times = in_turns(
         {
             "location tower": lambda: encoders["location"](params, cotangent),

@@ -23,7 +23,12 @@ from earth_embed.config import (
 )
 from earth_embed.encoders import published
 from earth_embed.encoders.harmonics.basis import spherical_harmonics
-from earth_embed.encoders.location import build_location, init_location, parameter_count
+from earth_embed.encoders.location import (
+    build_location,
+    flops_per_place,
+    init_location,
+    parameter_count,
+)
 from earth_embed.encoders.networks.siren import uniform
 from earth_embed.hashing import named_key
 from tests.conftest import random_places
@@ -108,8 +113,20 @@ def test_combined_encoders_are_the_sum_or_stand_side_by_side(how, rng):
     found = embed(location, params, lonlat)
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert found.shape[1] == location.features
-    both = build_location(HARMONIC_SIREN).flops + build_location(inner).flops
-    assert build_location(location).flops == both + (4 if how == "sum" else 0)
+    both = flops_per_place(HARMONIC_SIREN) + flops_per_place(inner)
+    assert flops_per_place(location) == pytest.approx(both, rel=0.02)
+
+
+def test_flops_are_those_of_the_products():
+    """2nm for each dense layer of n inputs and m outputs, and little else."""
+    mlp = LocationConfig(Cartesian(), Mlp((512, 256)), features=128)
+    products = 2 * (3 * 512 + 512 * 256 + 256 * 128)
+    assert products < flops_per_place(mlp) < 1.02 * products
+    # Of 2L³ harmonics and 2L² H for the first dense layer, by matrix products up to L = 128.
+    degree, width = 64, 512
+    siren = LocationConfig(SphericalHarmonics(degree), Siren((width,)), features=width)
+    products = 2 * (degree**3 + degree**2 * width + width**2)
+    assert products < flops_per_place(siren) < 1.05 * products
 
 
 def test_parts_start_apart():

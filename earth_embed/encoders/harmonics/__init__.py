@@ -7,7 +7,6 @@ from earth_embed.encoders.harmonics.basis import (
     NORMALISATIONS,
     degree_and_order,
     harmonics_dense,
-    harmonics_flops,
     satclip_factors,
     spherical_harmonics,
 )
@@ -16,7 +15,6 @@ __all__ = [
     "NORMALISATIONS",
     "degree_and_order",
     "harmonics_dense",
-    "harmonics_flops",
     "satclip_factors",
     "spherical_harmonics",
 ]

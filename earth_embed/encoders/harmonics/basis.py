@@ -11,7 +11,7 @@ import numpy as np
 
 from earth_embed.encoders.harmonics import products, recurrence, streamed
 from earth_embed.encoders.microbatch import map_parts
-from earth_embed.encoders.sine import SINE_FLOPS, multiples
+from earth_embed.encoders.sine import multiples
 from earth_embed.errors import ConfigError
 
 NORMALISATIONS = ("orthonormal", "satclip")
@@ -159,12 +159,3 @@ def harmonics_dense(lonlat: jax.Array, kernel: jax.Array, degree: int) -> jax.Ar
     chunks = -(-count // chunk)
     padded = jnp.pad(lonlat, ((0, -count % chunks), (0, 0)))
     return map_parts(form, padded, chunks)[:count]
-
-
-def harmonics_flops(degree: int) -> int:
-    """Floating-point operations of one point's harmonics, the dense layer after them apart."""
-    angles = 4 * degree * SINE_FLOPS
-    features = degree**2
-    if degree > products.UP_TO:  # 9 for each Legendre value, scale and sign included
-        return angles + features + 9 * degree * (degree + 1) // 2
-    return angles + features + 2 * degree**2 * (degree + 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import flax.linen as nn
@@ -19,8 +18,6 @@ OWNER = "location.network"
 class NetworkModule(nn.Module):
     """What every network is: features (N, n) to embeddings (N, features).
 
-    FLOPs count one for each sum, product and elementary function.
-
     Attributes:
         config: Its settings.
         features: Dimension D of the output.
@@ -30,10 +27,6 @@ class NetworkModule(nn.Module):
     config: Any
     features: int
     dtype: Any = jnp.float32
-
-    def flops(self, n: int) -> int:
-        """FLOPs for one place with n features."""
-        raise NotImplementedError
 
     def __call__(self, x: Features, train: bool = False) -> jax.Array:
         """Maps (N, n) to (N, features)."""
@@ -61,11 +54,6 @@ class Dense(nn.Module):
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features), jnp.float32)
         bias = self.param("bias", self.bias_init, (self.features,), jnp.float32)
         return x.astype(self.dtype) @ kernel.astype(self.dtype) + bias.astype(self.dtype)[None, :]
-
-
-def dense_flops(n: int, m: int) -> int:
-    """FLOPs of x W + b for one x of n entries and m outputs."""
-    return 2 * n * m + m
 
 
 @dataclass(frozen=True)
@@ -120,10 +108,6 @@ class LinearNetwork(NetworkModule):
         """Maps (N, n) to (N, features)."""
         return Dense(self.features, self.dtype, name="last")(x)
 
-    def flops(self, n: int) -> int:
-        """One dense layer."""
-        return dense_flops(n, self.features)
-
 
 class MlpNetwork(NetworkModule):
     """Hidden layers h ← relu(W h + b), then a linear layer.
@@ -142,12 +126,6 @@ class MlpNetwork(NetworkModule):
         for i, width in enumerate(self.config.hidden):
             x = nn.relu(Dense(width, self.dtype, name=f"hidden_{i}")(x))  # (N, width)
         return Dense(self.features, self.dtype, name="last")(x)
-
-    def flops(self, n: int) -> int:
-        """Dense layers, and one for each rectifier."""
-        widths = (n, *self.config.hidden)
-        hidden = sum(dense_flops(a, b) + b for a, b in pairwise(widths))
-        return hidden + dense_flops(widths[-1], self.features)
 
 
 class ResidualMlpNetwork(NetworkModule):
@@ -173,13 +151,6 @@ class ResidualMlpNetwork(NetworkModule):
             h = h + Dense(width, self.dtype, name=f"down_{i}")(y)
         h = nn.LayerNorm(dtype=self.dtype, name="norm")(h)
         return Dense(self.features, self.dtype, name="last")(h)
-
-    def flops(self, n: int) -> int:
-        """Dense layers, about 8 for each entry's norm and for each gelu, one for each sum."""
-        width, depth = self.config.width, self.config.depth
-        block = 2 * dense_flops(width, width) + 17 * width
-        ends = dense_flops(n, width) + 8 * width + dense_flops(width, self.features)
-        return depth * block + ends
 
 
 def _check_widths(checks: Checks, hidden: tuple[int, ...]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -16,10 +15,9 @@ from earth_embed.encoders.networks.dense import (
     Dense,
     NetworkModule,
     _check_widths,
-    dense_flops,
 )
 from earth_embed.encoders.positional.base import Features
-from earth_embed.encoders.sine import SINE_FLOPS, sine
+from earth_embed.encoders.sine import sine
 from earth_embed.errors import Checked, Checks
 
 
@@ -99,12 +97,6 @@ class SirenNetwork(NetworkModule):
             x = sine(w0 * h)  # (N, width)
         return sine_dense(x, self.features, 1.0, self.dtype, "last")
 
-    def flops(self, n: int) -> int:
-        """Dense layers, the products with w0, and the sines."""
-        widths = (n, *self.config.hidden)
-        hidden = sum(dense_flops(a, b) + (1 + SINE_FLOPS) * b for a, b in pairwise(widths))
-        return hidden + dense_flops(widths[-1], self.features)
-
 
 def sine_dense(x: Features, width: int, w0: float | None, dtype: Any, name: str) -> jax.Array:
     """A dense layer that starts as SIREN's do: the first (w0 None), or one after sines."""
@@ -152,11 +144,3 @@ class ResidualSirenNetwork(NetworkModule):
             h = (sine_dense(x, config.width, w0 / 3**0.5, self.dtype, f"hidden_{k}") + h) / 2
             x = sine(w0 * h)
         return sine_dense(x, self.features, 1.0, self.dtype, "last")
-
-    def flops(self, n: int) -> int:
-        """Dense layers, sines and products with w0; 2 for each mean, 2 for each sinh."""
-        width, later = self.config.width, self.config.depth - 1
-        sinh = 0 if self.config.first == "sine" else 2
-        first = dense_flops(n, width) + (1 + SINE_FLOPS + sinh) * width
-        hidden = later * (dense_flops(width, width) + (3 + SINE_FLOPS) * width)
-        return first + hidden + dense_flops(width, self.features)

@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from earth_embed.encoders.networks.dense import OWNER, Dense, NetworkModule, dense_flops
+from earth_embed.encoders.networks.dense import OWNER, Dense, NetworkModule
 from earth_embed.encoders.positional.base import Features
 from earth_embed.errors import Checked, Checks
 
@@ -80,14 +80,3 @@ class TokenTransformerNetwork(NetworkModule):
             h = h + nn.Dense(width, dtype=self.dtype, name=f"down_{i}")(y)
         h = nn.LayerNorm(dtype=self.dtype, name="norm")(h).mean(axis=1)  # (N, width)
         return Dense(self.features, self.dtype, name="last")(h)
-
-    def flops(self, n: int) -> int:
-        """Dense layers, attention's two products and softmax; about 8 for each norm and gelu."""
-        tokens, width = self.tokens, self.config.width
-        embed = dense_flops(n // tokens, width)
-        attention = 4 * dense_flops(width, width) + 4 * tokens * width
-        softmax = 5 * tokens * self.config.heads
-        mlp = dense_flops(width, 4 * width) + dense_flops(4 * width, width) + 8 * 4 * width
-        block = attention + softmax + mlp + 18 * width
-        ends = embed + self.config.depth * block + 9 * width
-        return tokens * ends + dense_flops(width, self.features)

@@ -115,11 +115,6 @@ class ConcatenationEncoding(EncodingModule):
         """All parts' features."""
         return sum(part.module().width for part in self.config.parts)
 
-    @property
-    def flops(self) -> int:
-        """All parts'."""
-        return sum(part.module().flops for part in self.config.parts)
-
     @nn.compact
     def __call__(self, lonlat: jax.Array) -> SideBySide:
         """Maps (N, 2) float32 degrees to (N, width), lazily."""

@@ -42,8 +42,7 @@ class Features(Protocol):
 class EncodingModule(nn.Module):
     """What every positional encoding is: (N, 2) float32 degrees to features (N, width).
 
-    Features are computed in float32 always. FLOPs count one for each sum, product, comparison and
-    elementary function on real numbers.
+    Features are computed in float32 always.
 
     Attributes:
         config: Its settings.
@@ -61,11 +60,6 @@ class EncodingModule(nn.Module):
     @property
     def width(self) -> int:
         """Number n of features."""
-        raise NotImplementedError
-
-    @property
-    def flops(self) -> int:
-        """FLOPs for one place."""
         raise NotImplementedError
 
     def __call__(self, lonlat: jax.Array) -> Features:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from earth_embed.encoders.positional.base import FROZEN, OWNER, EncodingModule, all_positive
-from earth_embed.encoders.positional.sphere_fourier import WAVE_FLOPS, random_frequencies, waves
+from earth_embed.encoders.positional.sphere_fourier import random_frequencies, waves
 from earth_embed.errors import Checked, Checks
 
 
@@ -69,7 +69,6 @@ class EqualEarthEncoding(EncodingModule):
     seam = "antimeridian, poles"
     config: EqualEarth
     width = 2
-    flops = 22
 
     def __call__(self, lonlat: jax.Array) -> jax.Array:
         """Maps (N, 2) float32 degrees to (N, 2)."""
@@ -96,12 +95,6 @@ class EqualEarthFourierEncoding(EncodingModule):
     def width(self) -> int:
         """2 F features a scale."""
         return self.config.scales * 2 * self.config.frequencies
-
-    @property
-    def flops(self) -> int:
-        """For each frequency three products with (x, y), 4 to add and reduce, and the waves."""
-        each = 16 + WAVE_FLOPS
-        return EqualEarthEncoding.flops + self.config.scales * self.config.frequencies * each
 
     @nn.compact
     def __call__(self, lonlat: jax.Array) -> jax.Array:

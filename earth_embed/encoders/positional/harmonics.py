@@ -18,7 +18,6 @@ from earth_embed.coordinates import EARTH_RADIUS_KM
 from earth_embed.encoders.harmonics.basis import (
     degree_and_order,
     harmonics_dense,
-    harmonics_flops,
     satclip_factors,
 )
 from earth_embed.encoders.positional.base import OWNER, EncodingModule
@@ -81,11 +80,6 @@ class HarmonicsEncoding(EncodingModule):
     def width(self) -> int:
         """L² features."""
         return self.config.degree**2
-
-    @property
-    def flops(self) -> int:
-        """Of the harmonics as they are computed for a dense layer."""
-        return harmonics_flops(self.config.degree)
 
     @nn.compact
     def __call__(self, lonlat: jax.Array) -> Harmonics:

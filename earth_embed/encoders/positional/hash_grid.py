@@ -13,7 +13,7 @@ import numpy as np
 
 from earth_embed.coordinates import EARTH_RADIUS_KM
 from earth_embed.encoders.positional.base import OWNER, EncodingModule
-from earth_embed.encoders.positional.plain import CartesianEncoding, unit_vector
+from earth_embed.encoders.positional.plain import unit_vector
 from earth_embed.errors import Checked, Checks
 
 
@@ -80,12 +80,6 @@ class HashGridEncoding(EncodingModule):
     def width(self) -> int:
         """The vectors of all levels."""
         return self.config.levels * self.config.width
-
-    @property
-    def flops(self) -> int:
-        """A level's 8 corners: 6 for the weight, 2 for each entry; 12 for the cell. No integers."""
-        corners = 8 * (6 + 2 * self.config.width)
-        return CartesianEncoding.flops + self.config.levels * (corners + 12)
 
     @nn.compact
     def __call__(self, lonlat: jax.Array) -> jax.Array:

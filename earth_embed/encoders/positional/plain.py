@@ -40,7 +40,6 @@ class CartesianEncoding(EncodingModule):
 
     config: Cartesian
     width = 3
-    flops = 8
 
     def __call__(self, lonlat: jax.Array) -> jax.Array:
         """Maps (N, 2) float32 degrees to (N, 3)."""
@@ -60,7 +59,6 @@ class WrapEncoding(EncodingModule):
     seam = "poles"
     config: Wrap
     width = 4
-    flops = 6
 
     def __call__(self, lonlat: jax.Array) -> jax.Array:
         """Maps (N, 2) float32 degrees to (N, 4)."""

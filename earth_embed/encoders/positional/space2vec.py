@@ -83,11 +83,6 @@ class Space2VecEncoding(EncodingModule):
         """2 features a direction and scale."""
         return 2 * len(_DIRECTIONS[self.config.variant]) * self.config.scales
 
-    @property
-    def flops(self) -> int:
-        """3 for each projection; for each feature half a product, and its function."""
-        return 3 * len(_DIRECTIONS[self.config.variant]) + self.width * 3 // 2 + 2
-
     def __call__(self, lonlat: jax.Array) -> jax.Array:
         """Maps (N, 2) float32 degrees to (N, width)."""
         directions = jnp.asarray(_DIRECTIONS[self.config.variant], jnp.float32)  # (J, 2)
@@ -103,9 +98,6 @@ def geometric_frequencies(config: Space2Vec | Sphere2Vec) -> jax.Array:
 
 
 _FEATURES = {"C": 3, "C+": 7, "M": 5, "M+": 8}
-
-
-_PRODUCTS = {"C": 2, "C+": 2, "M": 4, "M+": 4}
 
 
 class Sphere2VecEncoding(EncodingModule):
@@ -138,13 +130,6 @@ class Sphere2VecEncoding(EncodingModule):
         if self.config.variant == "DFS":
             return 4 * scales**2 + 4 * scales
         return _FEATURES[self.config.variant] * scales
-
-    @property
-    def flops(self) -> int:
-        """A scale's 2 angles, 4 functions and its products; the plain angles and functions."""
-        variant, scales = self.config.variant, self.config.scales
-        products = 4 * scales if variant == "DFS" else _PRODUCTS[variant]
-        return scales * (6 + products) + 6
 
     def __call__(self, lonlat: jax.Array) -> jax.Array:
         """Maps (N, 2) float32 degrees to (N, width)."""

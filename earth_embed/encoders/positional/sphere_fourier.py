@@ -12,8 +12,8 @@ import jax.numpy as jnp
 
 from earth_embed.coordinates import EARTH_RADIUS_KM
 from earth_embed.encoders.positional.base import FROZEN, OWNER, EncodingModule, all_positive
-from earth_embed.encoders.positional.plain import CartesianEncoding, unit_vector
-from earth_embed.encoders.sine import SINE_FLOPS, cosine, sine
+from earth_embed.encoders.positional.plain import unit_vector
+from earth_embed.encoders.sine import cosine, sine
 from earth_embed.errors import Checked, Checks
 
 
@@ -60,12 +60,6 @@ class SphereFourierEncoding(EncodingModule):
         """2 F features a scale."""
         return self.config.scales * 2 * self.config.frequencies
 
-    @property
-    def flops(self) -> int:
-        """For each frequency a product with u, 2 to reduce it, and the waves."""
-        each = 8 + WAVE_FLOPS
-        return CartesianEncoding.flops + self.config.scales * self.config.frequencies * each
-
     @nn.compact
     def __call__(self, lonlat: jax.Array) -> jax.Array:
         """Maps (N, 2) float32 degrees to (N, width)."""
@@ -75,10 +69,6 @@ class SphereFourierEncoding(EncodingModule):
         u = unit_vector(lonlat)  # (N, 3)
         turns = jnp.einsum("nd,sfd->nsf", u, frequencies, precision="highest")
         return waves(turns - jnp.round(turns))
-
-
-WAVE_FLOPS = 1 + 2 * SINE_FLOPS
-"""Floating-point operations of one phase's cosine and sine."""
 
 
 def waves(turns: jax.Array) -> jax.Array:

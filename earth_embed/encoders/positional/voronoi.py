@@ -12,7 +12,7 @@ import numpy as np
 
 from earth_embed.coordinates import EARTH_RADIUS_KM
 from earth_embed.encoders.positional.base import OWNER, EncodingModule
-from earth_embed.encoders.positional.plain import CartesianEncoding, unit_vector
+from earth_embed.encoders.positional.plain import unit_vector
 from earth_embed.errors import Checked, Checks
 
 
@@ -58,11 +58,6 @@ class SphericalVoronoiEncoding(EncodingModule):
     def width(self) -> int:
         """The dimension of a site's vector."""
         return self.config.width
-
-    @property
-    def flops(self) -> int:
-        """For each site a product with u, 4 for the softmax, 2 for each entry of the vector."""
-        return CartesianEncoding.flops + self.config.sites * (13 + 2 * self.config.width)
 
     @nn.compact
     def __call__(self, lonlat: jax.Array) -> jax.Array:

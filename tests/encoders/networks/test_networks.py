@@ -35,7 +35,7 @@ NETWORKS = {
 @functools.cache
 def make(network):
     """The network, some inputs, and parameters moved away from where they start."""
-    module = network.module(5, jnp.float32)
+    module = network.module(5, jnp.float32, scales=3)  # tokens, of 8 features each
     x = jax.random.normal(KEY, (6, 24))
 
     @jax.jit
@@ -108,28 +108,6 @@ def test_networks_are_their_formula(network):
     found = jax.jit(module.apply)(variables, x)
     assert found.shape == (6, 5)
     np.testing.assert_allclose(found, reference(network, p, np.asarray(x, np.float64)), atol=3e-4)
-
-
-LARGER = {
-    **NETWORKS,
-    "siren": Siren((64, 48)),
-    "residual siren": ResidualSiren(64, 5),
-    "residual siren sinh": ResidualSiren(64, 5, first="sinh"),
-    "mlp": Mlp((64, 32)),
-    "residual mlp": ResidualMlp(64, 3),
-    "token transformer": TokenTransformer(64, 3, 2),
-}
-
-
-@pytest.mark.parametrize("network", LARGER.values(), ids=LARGER)
-def test_flops_are_what_xla_counts(network):
-    encoding = SphereFourier(32, (9e3, 2e3, 500.0))
-    module = network.module(5, jnp.float32, encoding.scales)
-    x = jax.ShapeDtypeStruct((128, 192), jnp.float32)
-    variables = jax.eval_shape(module.init, KEY, x)
-    cost = jax.jit(module.apply).lower(variables, x).cost_analysis()
-    found = (cost["flops"] + cost.get("transcendentals", 0)) / 128
-    assert module.flops(192) == pytest.approx(found, rel=0.03)
 
 
 @pytest.mark.parametrize("residual", [False, True])
