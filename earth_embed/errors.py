@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 import types
 import typing
 from typing import Any
@@ -62,9 +63,10 @@ def require(package: str, extra: str, purpose: str) -> EarthEmbedError:
         extra: The extra of `earth-embed` that installs it.
         purpose: What needs it, the subject of "… needs the package".
     """
-    return EarthEmbedError(
-        f'{purpose} needs the package {package!r}: pip install "earth-embed[{extra}]"'
-    )
+    how = f'pip install "earth-embed[{extra}]"'
+    if package.partition(".")[0] == "array_record" and sys.platform == "win32":
+        how = "it is not built for Windows; expected Linux, macOS or WSL"
+    return EarthEmbedError(f"{purpose} needs the package {package!r}: {how}")
 
 
 class Checks:
