@@ -31,7 +31,6 @@ USAGE = """usage: earth-embed COMMAND ...
 
 earth-embed COMMAND --help explains a command's options."""
 
-
 USER_ERROR, INTERRUPTED, LOST = 2, 130, 75
 """Exit status after a user's mistake, after Ctrl-C outside training, and after the loss of another
 process of the run. Training stopped by a signal saves its state and exits with 128 + signal: 130

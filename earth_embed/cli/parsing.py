@@ -10,9 +10,7 @@ import tyro
 
 RunArgument: TypeAlias = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
-
 OutputFile: TypeAlias = Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE")]
-
 
 DataDir: TypeAlias = Annotated[
     Path | None,
@@ -21,9 +19,7 @@ DataDir: TypeAlias = Annotated[
     ),
 ]
 
-
 Which: TypeAlias = Literal["last", "best"]
-
 
 _TOP_LEVEL = tyro.conf.arg(name="")
 """Options of a nested dataclass so marked have no prefix; those nested deeper keep theirs."""

@@ -16,7 +16,6 @@ from earth_embed.errors import DataError
 EDGES_KM = np.array([0, 50, 100, 200, 350, 500, 750, 1000, 1500, 2000, 3000, 5000, 7500, 10_000])
 """Lower edges of the distance classes; the last class has no upper edge."""
 
-
 FAR_KM = 5000.0
 """Distance beyond which two places count as unrelated; their similarity is the sill."""
 

@@ -55,7 +55,6 @@ class Tower(nn.Module):
 
 T = TypeVar("T", bound=type[Tower])
 
-
 _registry: dict[str, type[Tower]] = {}
 
 

@@ -26,7 +26,6 @@ ROUNDS, STEPS_PER_ROUND = 16, 25
 LEARNING_RATE, WEIGHT_DECAY = 3e-3, 0.3  # chosen on held-out blocks of the validation labels
 HELD_OUT = 1024
 
-
 Layers: TypeAlias = list[dict[str, jax.Array]]
 
 

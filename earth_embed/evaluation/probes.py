@@ -16,7 +16,6 @@ PENALTIES = np.logspace(-6, 2, 9)
 """Penalties λ per training row. scikit-learn's alpha is λ · rows, so that a λ chosen on the inner
 training rows means the same on all training rows."""
 
-
 _NEAREST = 1e-9
 """Minimum distance in radians (6 mm), so that weights stay finite at a labelled place."""
 

@@ -29,7 +29,6 @@ from earth_embed.tasks.labels import Labels, Target
 
 _FEWEST_PLACES = 50
 
-
 # One BLAS thread: the order of sums does not depend on the number of cores, and BLAS does not
 # compete with XLA for them (it took three times the CPU time when it did).
 _one_thread = threadpool_limits.wrap(limits=1, user_api="blas")

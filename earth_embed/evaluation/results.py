@@ -20,10 +20,8 @@ from earth_embed.training.run_dir import package_versions
 
 INTERPOLATION = "label interpolation"
 
-
 MEAN = "mean"
 """Stands for the mean over tasks where a task is expected."""
-
 
 METRIC_NAMES = {"r2": "R²", "accuracy": "accuracy", "macro_f1": "macro-F1"}
 

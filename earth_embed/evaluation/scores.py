@@ -12,7 +12,6 @@ from sklearn.metrics import accuracy_score, f1_score, r2_score
 
 Kind = Literal["regression", "classification"]
 
-
 HEADLINE: dict[Kind, str] = {"regression": "r2", "classification": "accuracy"}
 """The score that tables show and that is averaged over tasks."""
 

@@ -8,7 +8,6 @@ from earth_embed.errors import Checks
 
 PROBES = ("ridge", "mlp")
 
-
 RANDOM, CONTINENTS = "random", "continents"
 """Names of two kinds of split; `block_split_name` gives the others."""
 

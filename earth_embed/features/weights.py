@@ -127,7 +127,6 @@ LAYOUTS: dict[type[nn.Module], Layout] = {
     ),
 }
 
-
 PREFIXES = (
     *("", "backbone.", "model.backbone.", "module.backbone."),
     *("module.encoder_q.", "encoder_q.", "module.base_encoder.", "base_encoder."),

@@ -31,7 +31,6 @@ from earth_embed.losses.tiled import sharded, tiled
 WHOLE = 4096**2
 """Similarities of one device that are computed at once if nothing else is asked for."""
 
-
 TILE = 1024
 """Rows and columns of a tile if nothing else is asked for: tiles of 512 to 2,048 are equally fast
 on two CPU cores."""

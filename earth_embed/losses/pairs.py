@@ -95,7 +95,6 @@ def retrieved(logits: jax.Array) -> jax.Array:
 
 Stats = TypeVar("Stats")
 
-
 Point: TypeAlias = tuple[jax.Array, jax.Array, jax.Array]
 """x, y and z of unit vectors. (In one array, a tile's slice of it would keep XLA's CPU compiler
 from vectorising whatever is fused with it: distances took seven times as long.)"""

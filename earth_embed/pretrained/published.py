@@ -52,25 +52,20 @@ class Published:
 GEOCLIP_PREFIXES = ("LocEnc", "location_encoder.LocEnc")
 """Prefixes in files of the location encoder and of the whole model; the scale's number follows."""
 
-
 GEOCLIP_FREQUENCIES = "capsule.0.b"
 GEOCLIP_LAYERS = ("capsule.1", "capsule.3", "capsule.5", "head.0")
 
-
 GEOCLIP_PHOTOS = Modality("image", "mp-16", "image", "clip_vit_l14", geo_layers=("photographs",))
 """4.7 million geotagged photographs, encoded by a frozen CLIP ViT-L/14."""
-
 
 SATCLIP_PREFIXES = ("model.location.nnet.", "model.nnet.", "nnet.")
 """Prefixes in Lightning's checkpoint, which holds the network twice, and in a file of the location
 encoder."""
 
-
 SATCLIP_IMAGES = Modality(
     "image", "s2-100k", "image", "sentinel2_backbone", geo_layers=("sentinel2",)
 )
 """100,000 Sentinel-2 images of 256 × 256 pixels, encoded by a frozen ResNet or ViT."""
-
 
 SATCLIP_ROUNDED_FROM, SATCLIP_MAX_DEGREE = 34, 40
 """From L = 34 on, the rounding errors of SatCLIP's polynomials exceed 1e-4 at the poles, which is

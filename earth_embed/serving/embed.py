@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 OUTPUT_SUFFIXES = (".csv", ".parquet", ".pq")
 """File name suffixes of the output."""
 
-
 Batches: TypeAlias = "Iterator[tuple[pyarrow.Table, np.ndarray]]"
 """Rows of the table, and their embeddings (B, D) float32."""
 

@@ -16,12 +16,9 @@ from earth_embed.pretrained.encoder import LocationEncoder
 MAP_SUFFIXES = (".png", ".tif", ".tiff")
 """File name suffixes of maps."""
 
-
 _SAMPLE, _BATCH = 20_000, 65_536
 
-
 _OCEAN, _COAST = (233, 237, 241), (20, 24, 28)
-
 
 # The full range 0 … 255 is glaring and hides the coastlines; 0 stands for "no data".
 _DARKEST, _BRIGHTEST = 40, 240

@@ -13,7 +13,6 @@ from earth_embed.errors import DataError, require
 POLYGON_SUFFIXES = (".gpkg", ".shp", ".geojson", ".json", ".topojson", ".fgb")
 """File name suffixes of polygons."""
 
-
 IN_NO_POLYGON = "in no polygon"
 """Reason why a place has no value."""
 

@@ -15,7 +15,6 @@ from earth_embed.errors import DataError, require
 RASTER_SUFFIXES = (".tif", ".tiff", ".vrt", ".png")
 """File name suffixes of rasters."""
 
-
 NO_DATA, OUTSIDE = "no data", "outside the raster"
 """Reasons why a place has no value."""
 

@@ -21,13 +21,10 @@ from earth_embed.tasks.rasters import RASTER_SUFFIXES, pixels_at
 
 FORMS = ("class", "log")
 
-
 NO_VALUE = "no value"
 """Reason why a polygon or a row of a table gives no value."""
 
-
 _SUFFIXES = "|".join(map(re.escape, (*RASTER_SUFFIXES, *POLYGON_SUFFIXES, *TABLE_SUFFIXES)))
-
 
 _TASK = re.compile(
     rf"(?P<name>[A-Za-z0-9_-]+)=(?P<path>.+?({_SUFFIXES}))(:(?P<rest>.*))?", re.IGNORECASE

@@ -122,7 +122,6 @@ def _orthonormal(lonlat: jax.Array, degree: int) -> jax.Array:
 _AT_ONCE = 2**28
 """Bytes of features that may exist at once. A training batch of 2,048 at L = 40 is 2²⁴."""
 
-
 _STREAMED_POINTS = 1024
 """Points of one chunk of the recurrence: its rows then stay in the processor's caches."""
 

@@ -29,7 +29,6 @@ from earth_embed.encoders.sine import multiples
 UP_TO = 128
 """The largest L for this form: its table has L³ numbers, and its cost grows as fast."""
 
-
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 

@@ -68,7 +68,6 @@ Encoding: TypeAlias = (
     | Concatenation
 )
 
-
 MultiScale: TypeAlias = EqualEarthFourier | SphereFourier | Space2Vec | HashGrid
 """Encodings whose features fall into `scales` groups of one width, scale after scale."""
 

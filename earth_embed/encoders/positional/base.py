@@ -12,7 +12,6 @@ from earth_embed.errors import Checks
 
 OWNER = "location.encoding"
 
-
 FROZEN = "frozen_"
 """Parameters whose names begin so are drawn or loaded once, and no update moves them."""
 

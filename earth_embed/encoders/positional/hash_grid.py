@@ -51,7 +51,6 @@ class HashGrid(Checked, owner=OWNER):
 
 _PRIMES = np.array([1, 2_654_435_761, 805_459_861], np.uint32)
 
-
 _CORNERS = np.array(list(itertools.product((0, 1), repeat=3)), np.int32)  # (8, 3)
 
 
