@@ -127,11 +127,11 @@ def make_experiment():
 @pytest.fixture(scope="session")
 def read_towns_once():
     """Two builders read all of GeoNames; the tests need it read only once."""
-    from earth_embed.datasets import land_labels, packaged, toponyms
+    from earth_embed.datasets import land_labels, packaged, training_sets
 
     load = functools.cache(packaged.load_towns)
     with pytest.MonkeyPatch.context() as patch:
-        for module in (packaged, land_labels, toponyms):
+        for module in (packaged, land_labels, training_sets):
             patch.setattr(module, "load_towns", load)
         yield load
 

@@ -23,9 +23,8 @@ from earth_embed.losses.geodesic import (
     semivariogram,
     soft_targets,
 )
-from earth_embed.losses.nt_xent import NtXentRule, nt_xent
+from earth_embed.losses.nt_xent import NtXentRule, SigmoidRule, nt_xent, sigmoid
 from earth_embed.losses.pairs import Comparison, Contrast, Pairs, Rule, fill, symmetric
-from earth_embed.losses.sigmoid import SigmoidRule, sigmoid
 from earth_embed.losses.tiled import sharded, tiled
 
 WHOLE = 4096**2
