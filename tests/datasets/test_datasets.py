@@ -212,7 +212,7 @@ def haversine_km(a, b):
 def test_population_and_country_agree_with_brute_force(rng):
     # Around the antimeridian and the pole, where flat distances would fail.
     spots = np.array([[179.9, 10], [-179.9, 10], [30, 89.8], [-150, 89.8], [8, 47]])
-    towns = geonames.Towns(
+    towns = packaged.Towns(
         geoname_id=np.arange(500, dtype=np.uint64),
         lonlat=(spots[rng.integers(0, 5, 500)] + rng.uniform(-1, 1, (500, 2)) * [1, 0.19]),
         population=rng.integers(0, 10**6, 500).astype(float),
