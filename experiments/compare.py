@@ -15,7 +15,7 @@ from pathlib import Path
 from paper.tables import INTERVALS, Scores, all_labels, gains, heading
 from quickstart_variants import experiments, quickstart
 
-from earth_embed.data.open import open_sources
+from earth_embed.data import open_sources
 from earth_embed.evaluation.results import Results, load_results
 from earth_embed.evaluation.run import evaluate_run
 from earth_embed.evaluation.settings import Settings

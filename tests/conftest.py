@@ -33,7 +33,7 @@ from earth_embed.config import (  # noqa: E402
     Siren,
     SphericalHarmonics,
 )
-from earth_embed.data.open import Splits  # noqa: E402
+from earth_embed.data import Splits  # noqa: E402
 from earth_embed.data.sources import ArraySource  # noqa: E402
 
 METHODS = {"pair": Pair(), "melt": Melt(), "salt": Salt()}

@@ -31,7 +31,7 @@ class Prepare:
 def prepare(arguments: list[str]) -> None:
     """Prepares a data set on disk, or checks the one that is there."""
     from earth_embed.data import tfds
-    from earth_embed.datasets.catalogue import check_from_files, from_files
+    from earth_embed.datasets import check_from_files, from_files
     from earth_embed.datasets.preparation.index import Thinning
     from earth_embed.datasets.preparation.prepare import Work, prepare_from_files, verify
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from earth_embed.config.files import load_experiment
-from earth_embed.data.open import open_sources
+from earth_embed.data import open_sources
 from earth_embed.training.checkpoint import Checkpointer
 from earth_embed.training.loop import train
 from tests.training.runs import metrics, state_like, write_experiment
