@@ -1,5 +1,5 @@
 """`python -m earth_embed` is the command `earth-embed`."""
 
-from earth_embed.cli import main
+from earth_embed.cli import program
 
-main()
+program()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import sys
 import warnings
@@ -37,18 +36,15 @@ process of the run. Training stopped by a signal saves its state and exits with 
 (SIGINT) or 143 (SIGTERM)."""
 
 
+def program() -> None:
+    """The command as a process of its own."""
+    _silence_orbax()
+    main()
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command; a user's mistake ends in one message and status 2, without a traceback."""
-    with _orbax_quiet():
-        try:
-            return _main(list(sys.argv[1:] if arguments is None else arguments))
-        except SystemExit as error:
-            status = error.code
-        gc.collect()  # what Orbax abandoned complains here, where nobody hears it
-    sys.exit(status)
-
-
-def _main(arguments: list[str]) -> None:
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
     commands: dict[str, Callable[[list[str]], None]] = {
         "train": train,
         "evaluate": evaluate,
@@ -110,16 +106,15 @@ def _faults_in_one_line() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _orbax_quiet() -> Iterator[None]:
+def _silence_orbax() -> None:
     """Leaves one error of a failed save or restore: ours.
 
     Orbax abandons the other arrays, and each puts a traceback on the console: through the loggers
-    of Abseil and asyncio, or as it is garbage collected. Only the command may silence them: the
-    loggers and the hook belong to the user's process.
+    of Abseil and asyncio, from TensorStore's threads, or as it is garbage collected. That goes on
+    until the process ends, so only the command's own process is silenced, and nobody else's.
     """
-    loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
-    levels = [logger.level for logger in loggers]
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     show = sys.unraisablehook
 
     def show_others(unraisable: Any) -> None:
@@ -128,12 +123,4 @@ def _orbax_quiet() -> Iterator[None]:
         if not of_orbax and str(unraisable.exc_value) != "Event loop is closed":
             show(unraisable)
 
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
     sys.unraisablehook = show_others
-    try:
-        yield
-    finally:
-        sys.unraisablehook = show
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

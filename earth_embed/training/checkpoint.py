@@ -170,6 +170,7 @@ class Checkpointer:
                 raise self._none_left(refused)
             fault = None
             try:
+                self._check_arrays(step, item, like)
                 value = jax.block_until_ready(self._manager.restore(step, args=args)[item])
             except Exception as error:
                 fault = f"cannot be restored: {cause(error)}"
@@ -184,6 +185,25 @@ class Checkpointer:
                     stacklevel=4,
                 )
             return value, refused
+
+    def _check_arrays(self, step: int, item: str, like: Any) -> None:
+        """Checks the names and shapes of a checkpoint's arrays before Orbax reads any.
+
+        Orbax stops at the first array that does not fit and abandons the others, each of which then
+        puts a traceback on the console.
+
+        Raises:
+            CheckpointError: an array is missing, unexpected or of another shape.
+        """
+        saved = ocp.StandardCheckpointHandler().metadata(self.folder(step) / item)
+        found, expected = _shapes(saved.tree), _shapes(like)
+        differing = [
+            f"{name}: expected shape {expected.get(name, 'none')}, found {found.get(name, 'none')}"
+            for name in expected | found
+            if expected.get(name) != found.get(name)
+        ]
+        if differing:
+            raise CheckpointError("; ".join(differing))
 
     def _choose(self, which: str, refused: dict[int, str], others: list[str]) -> Choice:
         """`choose` in process 0, for all processes."""
@@ -246,6 +266,15 @@ class Checkpointer:
 
 def _score(metrics: Mapping[str, float]) -> float:
     return metrics[SCORE]
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    """Name → shape of the arrays of a tree."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="."): tuple(leaf.shape)
+        for path, leaf in leaves
+    }
 
 
 def cause(error: Exception) -> str:
