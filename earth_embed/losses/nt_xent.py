@@ -9,7 +9,7 @@ from earth_embed.losses.pairs import Contrast, Pairs, Rule, Side, cosine_logits,
 
 
 def nt_xent(pairs: Pairs) -> Contrast:
-    """Asymmetric NT-Xent: each anchor finds its own candidate among all of them.
+    """Asymmetric NT-Xent: each anchor must pick its own candidate among all of them.
 
     ℓ_i = −log( exp(x_ii) / Σⱼ exp(x_ij) )        x_ij = s·zᵢ·eⱼ,  z, e of unit length
     """
@@ -18,10 +18,10 @@ def nt_xent(pairs: Pairs) -> Contrast:
 
 
 class NtXentRule(Rule[jax.Array]):
-    """ℓ_i = L_i − x_ii with L_i the online log-sum-exp, so that ∂L_i/∂x_ij = exp(x_ij − L_i)."""
+    """ℓ_i = L_i − x_ii with L_i the online log-sum-exp, so ∂L_i/∂x_ij = exp(x_ij − L_i)."""
 
     def start(self, zero: jax.Array) -> jax.Array:
-        """The log of an empty sum; at 0, as in Inf-CL's eq. 4 (arXiv 2410.17243), e⁰ is added."""
+        """The log of an empty sum; Inf-CL (arXiv 2410.17243, eq. 4) starts at 0, which adds e⁰."""
         return zero - jnp.inf
 
     def fold(self, stats: jax.Array, x: jax.Array, rows: Side, columns: Side) -> jax.Array:
@@ -33,7 +33,7 @@ class NtXentRule(Rule[jax.Array]):
         return stats
 
     def slope(self, stats: jax.Array, x: jax.Array, rows: Side, columns: Side) -> jax.Array:
-        """The softmax over all candidates, in this tile's columns."""
+        """This tile's columns of the softmax over all candidates."""
         return jnp.exp(x - stats[:, None])
 
     def finish(self, total: jax.Array, own: jax.Array) -> jax.Array:

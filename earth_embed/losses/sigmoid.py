@@ -1,4 +1,4 @@
-"""The sigmoid loss: every pair of the batch is a binary decision of its own."""
+"""The sigmoid loss: an independent binary decision for every pair of the batch."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def sigmoid(pairs: Pairs) -> Contrast:
     x = cosine_logits(pairs)  # (B, B)
     bias = jnp.broadcast_to(pairs.logit_bias, x.shape[:1])[:, None]
     signs = 2 * jnp.eye(len(x), dtype=x.dtype) - 1
-    # Another group's x = −∞ is a negative that costs nothing.
+    # Other groups have x = −∞: negatives that cost nothing.
     return Contrast(-jax.nn.log_sigmoid(signs * (x + bias)).sum(axis=1), retrieved(x))
 
 
 class SigmoidRule(Rule[jax.Array]):
-    """ℓ_i = Σⱼ softplus(x_ij) − x_ii, the bias within x, since softplus(−x) = softplus(x) − x."""
+    """ℓ_i = Σⱼ softplus(x_ij) − x_ii with the bias in x, as softplus(−x) = softplus(x) − x."""
 
     def start(self, zero: jax.Array) -> jax.Array:
         """An empty sum."""
@@ -40,5 +40,5 @@ class SigmoidRule(Rule[jax.Array]):
         return jax.nn.sigmoid(x)
 
     def finish(self, total: jax.Array, own: jax.Array) -> jax.Array:
-        """The own candidate is the one positive."""
+        """The own candidate is the only positive."""
         return total - own

@@ -18,32 +18,32 @@ from earth_embed.errors import Checked, Checks
 
 @dataclass(frozen=True)
 class SphericalVoronoi(Checked, owner=OWNER):
-    """Learnable sites on the sphere, each with a learnable vector; a point blends the nearest."""
+    """Learnable sites on the sphere with learnable vectors; a place blends those nearby."""
 
     sites: int = 1024
-    """Number of sites, equally spread to begin with."""
+    """Number of sites, evenly spread at initialisation."""
     width: int = 64
-    """Dimension of a site's vector."""
+    """Dimension of each site's vector."""
     blur_km: float = 300.0
-    """Length over which neighbouring cells blend, to begin with, in km."""
+    """Initial distance over which neighbouring cells blend, in km."""
 
     def _check(self, checks: Checks) -> None:
         checks.at_least("sites", self.sites, 1)
         checks.at_least("width", self.width, 1)
-        checks.at_least("blur_km", self.blur_km, 20)  # below, float32 rounds the borders
+        checks.at_least("blur_km", self.blur_km, 20)  # float32 cannot resolve sharper borders
 
     def module(self, **options: Any) -> SphericalVoronoiEncoding:
-        """The Flax module of these settings; `options` are its attributes."""
+        """Builds the Flax module; `options` are attributes of `EncodingModule`."""
         return SphericalVoronoiEncoding(self, **options)
 
 
 class SphericalVoronoiEncoding(EncodingModule):
     """Σ_k p_k(u) e_k with p = softmax_k(κ ⟨u, s_k⟩), for sites s_k with vectors e_k.
 
-    κ⟨u, s_k⟩ is a constant less about d²/2b² for κ = (R/b)² and the distance d to the site: the
-    vectors are blended over a length b, and as b → 0 a place takes its nearest site's alone. Sites,
-    vectors and ln κ train. Sites start on a Fibonacci lattice, each amid an equal share of area,
-    vectors as N(0, 1).
+    With κ = (R/b)² and distance d to the site, κ⟨u, s_k⟩ is about a constant minus d²/2b²: vectors
+    blend over a distance b, and as b → 0 a place takes the vector of its nearest site. Sites,
+    vectors and ln κ are trained. Sites start on a Fibonacci lattice (equal areas), vectors as
+    N(0, 1).
 
     Parameters: sites · (3 + width) + 1. No seam.
 
@@ -56,7 +56,7 @@ class SphericalVoronoiEncoding(EncodingModule):
 
     @property
     def width(self) -> int:
-        """The dimension of a site's vector."""
+        """The dimension of the vectors."""
         return self.config.width
 
     @nn.compact
@@ -73,7 +73,7 @@ class SphericalVoronoiEncoding(EncodingModule):
 
 
 def fibonacci_lattice(count: int) -> np.ndarray:
-    """`count` unit vectors, each amid one share of the sphere's area: (count, 3) float32."""
+    """`count` unit vectors that divide the sphere into equal areas: (count, 3) float32."""
     i = np.arange(count)
     z = (2 * i + 1) / count - 1
     lon = i * np.pi * (3 - np.sqrt(5))  # the golden angle
