@@ -1,8 +1,8 @@
-"""Equal-area cells of the Earth, and what a place's cell decides.
+"""Equal-area cells of the Earth, and what a hash of a place's cell decides.
 
-One hash of a cell decides whether its places are held out for validation: in tables, in feature
-caches and in TFDS data sets alike. So no modality trains at the held-out places of another. A
-second hash deals each cell to one of this package's data sets, which keeps their places apart.
+One hash decides whether the cell is held out for validation: in tables, in feature caches and in
+TFDS data sets alike, so that no modality trains at the held-out places of another. A second hash
+assigns the cell to one of this package's own data sets, so that their places differ.
 """
 
 from __future__ import annotations
@@ -16,26 +16,24 @@ from earth_embed.errors import DataError
 from earth_embed.hashing import hash_string, mix64
 
 ROLES = ("blue_marble", "toponyms", "linke_turbidity", "land_labels")
-"""The data sets that share the Earth. Their order is part of the deal: append, never reorder."""
-
+"""The data sets that divide the cells among them; any change here gives all of them new places."""
 
 CELL_KM = 25.0
 """Side of a cell."""
 
-
 HELD_OUT_ONE_IN = 10
-"""One cell in so many is held out."""
+"""One in this many cells is held out."""
 
 HOLDOUT = f"1 in {HELD_OUT_ONE_IN} equal-area cells of {CELL_KM:g} km"
-"""The rule, as runs and feature caches record it. Earlier versions held out other places."""
+"""The rule as runs and feature caches record it. Earlier versions held out 0.25° blocks."""
 
 SPLITS = ("train", "validation", "all")
 
 
 def grid_of(km: float) -> tuple[int, int]:
-    """Cells in longitude and in sin(latitude), square at the equator.
+    """Number of columns in longitude and of rows in sin(latitude), for cells square at the equator.
 
-    A row is 2R / rows high there, and each cell has the area 4πR² / (columns · rows) ≈ km².
+    A row is 2R / rows high at the equator, and each cell has area 4πR² / (columns · rows) ≈ km².
 
     Args:
         km: Side of a cell, km.
@@ -81,10 +79,10 @@ def has_role(role: str, lonlat: np.ndarray) -> np.ndarray:
 
 
 def is_held_out(lonlat: np.ndarray) -> np.ndarray:
-    """Whether each point's cell is held out for validation: the one rule of all data sets.
+    """Whether each point's cell is held out for validation; every data set uses this rule.
 
-    Coordinates are rounded to float32 first. TFDS data sets store them so, and a table's float64
-    place at the edge of a cell must not fall on the other side.
+    Coordinates are rounded to float32 first, as TFDS data sets and feature caches store them: at
+    the edge of a cell, a table's float64 place could otherwise fall on the other side.
 
     Args:
         lonlat: (N, 2), degrees.
@@ -99,13 +97,12 @@ def is_held_out(lonlat: np.ndarray) -> np.ndarray:
 def rows_of_split(lonlat: np.ndarray, split: str, path: Path) -> np.ndarray:
     """The rows of one split of a table or feature cache, in order.
 
-    Whole cells are held out, so that two samples of one place never face each other across the
-    split.
+    Whole cells are held out, so samples of one place are all on one side.
 
     Args:
         lonlat: (N, 2), degrees.
-        split: "validation" for the rows that `is_held_out`, "train" for the others, "all" for both.
-        path: The data set, to name it.
+        split: "validation" for the held-out rows, "train" for the others, "all" for both.
+        path: The data set, for messages.
 
     Returns:
         Row numbers.
@@ -127,5 +124,5 @@ def rows_of_split(lonlat: np.ndarray, split: str, path: Path) -> np.ndarray:
 
 
 def hash_cells(values: np.ndarray, purpose: str) -> np.ndarray:
-    """Hashes cells (or seeds) to uniform uint64, anew for each purpose."""
+    """Hashes cells (or seeds) to uniform uint64, independently for each purpose."""
     return mix64(mix64(values) ^ np.uint64(hash_string(purpose)))

@@ -1,4 +1,4 @@
-"""Coordinates at the boundary: (lon, lat) in degrees WGS84, checked, wrapped, never guessed."""
+"""Coordinates as users give them: (lon, lat) in degrees WGS84, checked and wrapped."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ def check_lonlat(lon: ArrayLike, lat: ArrayLike | None = None) -> np.ndarray:
     Longitudes 0..360 are accepted and wrapped to [−180, 180]. Nothing is clipped or swapped.
 
     Args:
-        lon: Longitudes in degrees, shape (N,) or scalar; or, with `lat` left out, an (N, 2) array
-            whose columns are lon and lat.
+        lon: Longitudes in degrees, shape (N,) or scalar; without `lat`, an (N, 2) array of lon and
+            lat.
         lat: Latitudes in degrees, the shape of `lon`.
 
     Returns:
         float64 array of shape (N, 2): lon in [−180, 180] and lat in [−90, 90].
 
     Raises:
-        CoordinateError: a value is missing or out of range, or the shapes do not fit. The message
-            names the first bad row and says so when the columns look swapped.
+        CoordinateError: a value is missing or out of range, or the shapes differ. The message
+            names the first bad row, and says if the columns look swapped.
     """
     try:
         lonlat = _stack(lon, lat)
@@ -97,12 +97,12 @@ def _stack(lon: ArrayLike, lat: ArrayLike | None) -> np.ndarray:
 
 
 def _first(bad: np.ndarray) -> str:
-    """Names the first bad row and how many there are, counted from 0."""
+    """Names the first bad row, counted from 0, and the number of bad rows."""
     return f"row {int(np.argmax(bad))} (the first of {int(bad.sum())} such in {bad.size})"
 
 
 def block_of(lonlat: np.ndarray, degrees: float) -> np.ndarray:
-    """The spatial block that holds each point, on a regular lon–lat grid.
+    """The block of a regular lon–lat grid that holds each point.
 
     Args:
         lonlat: (N, 2), degrees.

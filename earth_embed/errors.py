@@ -1,16 +1,17 @@
-"""The errors that a user can cause, each with one clear message and no traceback on the CLI."""
+"""Errors that a user can cause; the command prints their message without a traceback."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 import types
 import typing
 from typing import Any
 
 
 class EarthEmbedError(Exception):
-    """Base of every error that a user's input, files or machine can cause."""
+    """Base of all errors that a user's input, files or machine can cause."""
 
 
 class CoordinateError(EarthEmbedError, ValueError):
@@ -22,11 +23,11 @@ class ConfigError(EarthEmbedError, ValueError):
 
 
 class DataError(EarthEmbedError, ValueError):
-    """A data set is missing, empty, unreadable or lacks what was asked of it."""
+    """A data set is missing, empty or unreadable, or lacks what was asked for."""
 
 
 class RunError(EarthEmbedError, RuntimeError):
-    """A run directory cannot be written, is foreign, or holds another configuration."""
+    """A run directory cannot be written, holds another configuration, or is no run at all."""
 
 
 class CheckpointError(RunError):
@@ -51,7 +52,7 @@ class ProcessLost(EarthEmbedError):
 
 
 class FaultWarning(UserWarning):
-    """Something went wrong and was dealt with: a checkpoint passed over, a step skipped."""
+    """Something went wrong and was handled: a checkpoint passed over, a step skipped."""
 
 
 def require(package: str, extra: str, purpose: str) -> EarthEmbedError:
@@ -60,15 +61,16 @@ def require(package: str, extra: str, purpose: str) -> EarthEmbedError:
     Args:
         package: The import that failed.
         extra: The extra of `earth-embed` that installs it.
-        purpose: What needs it, to complete "... needs".
+        purpose: What needs it, the subject of "… needs the package".
     """
-    return EarthEmbedError(
-        f'{purpose} needs the package {package!r}: pip install "earth-embed[{extra}]"'
-    )
+    how = f'pip install "earth-embed[{extra}]"'
+    if package.partition(".")[0] == "array_record" and sys.platform == "win32":
+        how = "it is not built for Windows; expected Linux, macOS or WSL"
+    return EarthEmbedError(f"{purpose} needs the package {package!r}: {how}")
 
 
 class Checks:
-    """Collects what is wrong with one configuration object, then raises it all at once."""
+    """Checks the fields of a configuration dataclass and raises all problems in one error."""
 
     def __init__(self, owner: str, settings: Any) -> None:
         """Checks the declared types, then the choices of every `Literal` field.
@@ -94,16 +96,16 @@ class Checks:
                 self.expect(known, name, value, _name(hints[name]))
 
     def expect(self, condition: bool, field: str, value: object, allowed: str) -> None:
-        """Notes that `field` has `value` where `allowed` was expected, unless `condition` holds."""
+        """Notes that `field` has `value` instead of `allowed`, unless `condition` holds."""
         if not condition:
             self.found.append(f"{self.owner}.{field} = {value!r}: expected {allowed}")
 
     def at_least(self, field: str, value: float, least: float) -> None:
-        """Notes a number below `least` (or not a number)."""
+        """Notes a number below `least` (or NaN)."""
         self.expect(value >= least, field, value, f"a number ≥ {least}")
 
     def positive(self, field: str, value: float) -> None:
-        """Notes a number that is not above 0."""
+        """Notes a number that is not positive."""
         self.expect(value > 0, field, value, "a number > 0")
 
     def fraction(self, field: str, value: float) -> None:
@@ -111,7 +113,7 @@ class Checks:
         self.expect(0 <= value < 1, field, value, "a number in [0, 1)")
 
     def raise_if_any(self) -> None:
-        """Raises ConfigError with everything found, one line each."""
+        """Raises ConfigError with every problem found, one per line."""
         if self.found:
             raise ConfigError("\n".join(self.found))
 
@@ -144,7 +146,7 @@ class Checked:
 
 
 def _fits(value: object, kind: Any) -> bool:
-    """Whether a value has a field's type; an int stands for a float."""
+    """Whether a value has a field's type; an int passes as a float."""
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Literal:
         return isinstance(value, str)  # `Checks` tells which, together with other faults
@@ -158,7 +160,7 @@ def _fits(value: object, kind: Any) -> bool:
 
 
 def _name(kind: Any) -> str:
-    """A type as a message says it."""
+    """A type, for messages."""
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin is tuple:
         return f"a tuple of {_name(inner[0])}"

@@ -1,11 +1,15 @@
-"""Output files that appear whole or not at all."""
+"""Files that appear whole or not at all and are checked later, and folders that are locked."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock
 
 from earth_embed.errors import DataError, EarthEmbedError
 
@@ -24,13 +28,13 @@ def check_suffix(path: Path, allowed: tuple[str, ...], what: str) -> str:
 
 @contextlib.contextmanager
 def atomic_output(path: Path) -> Iterator[Path]:
-    """Yields a temporary file beside `path`, which takes its place when the block ends well.
+    """Yields a temporary file beside `path`; it replaces `path` if the block succeeds.
 
-    The file is made at once: an unwritable folder fails before the work, not after it.
+    The temporary file is created at once, so an unwritable folder fails before the work starts.
 
     Raises:
         EarthEmbedError: the file cannot be written (no such folder, no permission, a full disk).
-            What stood at `path` is untouched and nothing is left behind.
+            An existing file at `path` is untouched, and nothing is left behind.
     """
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
@@ -38,7 +42,7 @@ def atomic_output(path: Path) -> Iterator[Path]:
             raise IsADirectoryError("it is a folder")
         temporary.touch()
         yield temporary
-        _to_disk(temporary)
+        _flush_to_disk(temporary)
         os.replace(temporary, path)
     except OSError as error:
         raise EarthEmbedError(f"cannot write {path}: {error.strerror or error}") from error
@@ -47,28 +51,86 @@ def atomic_output(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def _to_disk(path: Path) -> None:
-    """Makes a file's bytes outlive a power cut, before its name says that they are there."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-@contextlib.contextmanager
-def one_at_a_time(folder: Path) -> Iterator[None]:
-    """Waits until no other process holds the folder, and holds it; a lock ends with its process.
-
-    Raises:
-        OSError: the folder cannot be made or written.
-    """
-    import fcntl
-
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def write_text(path: Path, text: str) -> None:
     """Writes a whole text file or nothing; raises as `atomic_output`."""
     with atomic_output(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def one_at_a_time(folder: Path, wait: bool = True) -> Iterator[None]:
+    """Locks a folder against other processes. The lock ends with its process, however that ends.
+
+    Args:
+        folder: Created if missing; the lock is its file ".lock".
+        wait: Wait for the process that holds the lock, instead of raising.
+
+    Raises:
+        TimeoutError: another process holds the lock, and `wait` is false.
+        OSError: the folder cannot be created or written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock", blocking=wait):
+        yield
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file, read in blocks: it may be larger than the memory.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error}") from error
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """Size and hexadecimal SHA-256 of a file when it was finished. Manifests are made of these."""
+
+    size: int
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> Stamp:
+        """Stamps a file.
+
+        Raises:
+            DataError: the file cannot be read.
+        """
+        digest = sha256(path)
+        return cls(path.stat().st_size, digest)
+
+    def damage(self, path: Path, contents: bool = True, brief: bool = False) -> str | None:
+        """How a file differs from its stamp; None if it does not.
+
+        Args:
+            path: The file.
+            contents: Compare the SHA-256 too, which reads the whole file.
+            brief: Plain sizes and the first 16 digits of a digest, for a one-line warning.
+
+        Returns:
+            "expected … bytes, found …" or "expected SHA-256 …, found …".
+
+        Raises:
+            DataError: the file cannot be read.
+        """
+        separator, missing = ("", "no file") if brief else (",", "no such file")
+        if not path.is_file():
+            return f"expected {self.size:{separator}} bytes, found {missing}"
+        if (size := path.stat().st_size) != self.size:
+            return f"expected {self.size:{separator}} bytes, found {size:{separator}}"
+        if not contents or (digest := sha256(path)) == self.sha256:
+            return None
+        if brief:
+            return f"expected sha256 {self.sha256[:16]}…, found {digest[:16]}…"
+        return f"expected SHA-256 {self.sha256}, found {digest}"
+
+
+def _flush_to_disk(path: Path) -> None:
+    """Makes the file's bytes survive a power cut before its final name says that they are there."""
+    with path.open("r+b") as file:  # Windows flushes only files that are open for writing
+        os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""Tables of places: CSV, JSON lines, Parquet and GeoParquet read whole, coordinates checked."""
+"""Reads tables of places (CSV, JSON lines, Parquet, GeoParquet) and checks their coordinates."""
 
 from __future__ import annotations
 
@@ -15,12 +15,10 @@ if TYPE_CHECKING:
     import pyarrow
 
 TABLE_SUFFIXES = (".csv", ".jsonl", ".parquet", ".pq")
-"""What a table's file name may end in."""
-
+"""Suffixes of tables."""
 
 _BLOCK = 1 << 24
-"""Bytes of JSON lines that are parsed at a time; a line must fit in."""
-
+"""Bytes of JSON lines parsed at a time. No line may be longer."""
 
 _LONLAT_NAMES = (
     ("lon", "lat"),
@@ -34,24 +32,24 @@ _LONLAT_NAMES = (
 def read_geotable(
     path: Path, *, verbatim: bool = False, may_lack_places: bool = False
 ) -> tuple[pyarrow.Table, np.ndarray]:
-    """Reads a table and where its rows lie.
+    """Reads a table and the places of its rows.
 
-    The places are the columns lon and lat (or another of `_LONLAT_NAMES`, in any case), else the
-    point geometry of a GeoParquet file, which is brought to WGS84 from whatever CRS it has.
+    Places come from the columns lon and lat (or another pair of `_LONLAT_NAMES`, in any case), or
+    else from the point geometry of a GeoParquet file, reprojected to WGS84.
 
     Args:
-        path: A CSV (UTF-8, comma-separated, with a header), JSON lines (an object in each) or
+        path: A CSV (UTF-8, comma-separated, with a header), JSON lines (one object per line) or
             Parquet file.
-        verbatim: Keep the cells of a CSV file as the strings they are, instead of inferring types:
-            an identifier 007 stays 007.
-        may_lack_places: A row without a coordinate has the place (NaN, NaN) instead of an error.
+        verbatim: Keep the cells of a CSV file as strings instead of inferring types, so that an
+            identifier 007 stays 007.
+        may_lack_places: Give rows without a coordinate the place (NaN, NaN) instead of raising.
 
     Returns:
         The table of N ≥ 1 rows, and its places (N, 2), float64 degrees. Messages count rows from 0.
 
     Raises:
-        DataError: the file is missing, unreadable or empty, its columns repeat, or none of them
-            says where a row lies.
+        DataError: the file is missing, unreadable or empty, has repeated columns, or has no
+            coordinates.
         CoordinateError: a coordinate is missing or out of range.
     """
     table = _read(Path(path), verbatim)
@@ -71,7 +69,7 @@ def read_geotable(
 
 
 def file_names(table: pyarrow.Table, path: Path, name: str) -> list[str]:
-    """A column that names a file in every row.
+    """The file name in each row of a column.
 
     Args:
         table: The table.
@@ -79,7 +77,7 @@ def file_names(table: pyarrow.Table, path: Path, name: str) -> list[str]:
         name: The column, in any case.
 
     Raises:
-        DataError: there is no such column of texts, or a row has none.
+        DataError: there is no such text column, or a row is empty.
     """
     columns = [column for column in table.column_names if column.lower() == name.lower()]
     if not columns:
@@ -130,7 +128,7 @@ def _read(path: Path, verbatim: bool) -> pyarrow.Table:
 
 
 def _places(table: pyarrow.Table, path: Path) -> np.ndarray:
-    """(N, 2) coordinates as the file has them, not yet checked."""
+    """(N, 2) unchecked coordinates."""
     by_name = {name.lower(): name for name in table.column_names}
     for pair in _LONLAT_NAMES:
         if all(name in by_name for name in pair):
@@ -180,7 +178,7 @@ def _geometry(path: Path, metadata: bytes) -> np.ndarray:
     if (other := kinds != "Point").any():
         row = int(np.argmax(other))
         raise DataError(f"{path}: expected Point geometries; that of row {row} is {kinds[row]}")
-    # A file without a CRS is taken as degrees; the range check catches projected metres.
+    # Without a CRS, degrees are assumed; the range check catches projected metres.
     if points.crs is not None:
         points = points.to_crs("EPSG:4326")
     return np.stack([points.x.to_numpy(), points.y.to_numpy()], axis=1)

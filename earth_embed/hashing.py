@@ -1,6 +1,7 @@
-"""Every random choice is a hash: of integers on the host, of keys on the device.
+"""Every random choice is a hash: of integers on the host, of JAX keys on the device.
 
-Nothing about it is ever saved: the same (seed, name, step) gives the same numbers on every machine.
+No random state is kept or saved: the same (seed, name, step) gives the same numbers on every
+machine.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 def mix64(values: np.ndarray) -> np.ndarray:
     """Hashes integers to uniform uint64 (the finaliser of SplitMix64, Steele et al. 2014).
 
-    Integer arithmetic alone, so the result is the same for every machine and library version.
+    It uses only integer arithmetic, so every machine and library version gives the same result.
     """
     z = values.astype(np.uint64) + _GOLDEN
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -37,8 +38,8 @@ def hash_string(text: str) -> int:
 def epoch_permutation(count: int, seed: int, epoch: int) -> np.ndarray:
     """The order of `count` examples in one epoch.
 
-    Examples are sorted by the hash of (seed, epoch, index): a permutation, uniform up to ties
-    among 64-bit hashes, which a stable sort resolves.
+    Examples are sorted by a hash of (seed, epoch, index). The permutation is uniform up to ties
+    between 64-bit hashes, which the stable sort resolves.
     """
     key = mix64(mix64(np.array([seed], np.uint64)) ^ np.uint64(epoch))
     permutation = np.argsort(mix64(np.arange(count, dtype=np.uint64) ^ key), kind="stable")
@@ -47,10 +48,10 @@ def epoch_permutation(count: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def named_key(seed: int, name: str) -> jax.Array:
-    """The key of one named stream."""
+    """The key of a named stream."""
     return jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode()))
 
 
 def step_key(seed: int, name: str, step: jax.Array) -> jax.Array:
-    """The key of one named stream at one step."""
+    """The key of a named stream at one step."""
     return jax.random.fold_in(named_key(seed, name), step)

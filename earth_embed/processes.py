@@ -1,8 +1,8 @@
-"""Several processes that train one run as one: how they join, agree, and leave.
+"""Several processes that train one run together: how they join, agree and leave.
 
-JAX's own multi-controller runtime does the work. Every process runs the same program on its own
-devices and its own slice of the data. What only one may do, such as making the run's directory,
-process 0 does, and the others learn how it ended.
+They use JAX's multi-controller runtime: every process runs the same program on its own devices and
+its own slice of the data. Process 0 alone does what must be done once, such as creating the run's
+directory, and the others learn its result or error.
 """
 
 from __future__ import annotations
@@ -25,10 +25,8 @@ from earth_embed.errors import CheckpointError, ConfigError, EarthEmbedError, Pr
 
 AUTO = "auto"
 
-
 _SILENCE = 20
-"""Seconds without a sign of life after which a process counts as dead."""
-
+"""Seconds without a heartbeat after which a process counts as dead."""
 
 _JOINING = 300
 """Seconds that a process waits for the others at the start."""
@@ -37,21 +35,21 @@ _JOINING = 300
 def join(
     coordinator: str | None = None, processes: int | None = None, process: int | None = None
 ) -> None:
-    """Joins the other processes of the run, once; must come before any computation.
+    """Joins the other processes of the run, once; must be called before any computation.
 
-    Without arguments the environment decides: EARTH_EMBED_COORDINATOR, EARTH_EMBED_PROCESSES and
-    EARTH_EMBED_PROCESS; else a cluster that JAX knows (TPU pods, Slurm steps, Kubernetes jobs);
-    else the process stays alone.
+    Missing arguments are taken from EARTH_EMBED_COORDINATOR, EARTH_EMBED_PROCESSES and
+    EARTH_EMBED_PROCESS. Without any of them, JAX asks the cluster, if there is one (TPU pod, Slurm
+    step, Kubernetes job); otherwise the process runs alone.
 
     Args:
-        coordinator: HOST:PORT of process 0, the same for all; or "auto", to have JAX ask the
-            cluster for everything.
-        processes: How many there are.
-        process: Which one this is, from 0.
+        coordinator: HOST:PORT of process 0, the same for all; or "auto" to ask the cluster for
+            everything.
+        processes: Number of processes.
+        process: Index of this process, from 0.
 
     Raises:
         ConfigError: some of the three are missing or out of range, or no cluster was found.
-        RunError: the others did not come.
+        RunError: the other processes did not join in time.
     """
     if jax.distributed.is_initialized():
         return
@@ -97,7 +95,7 @@ def in_cluster() -> bool:
 
 
 def is_main() -> bool:
-    """Whether this is process 0, which writes what only one may write."""
+    """Whether this is process 0, the one that writes shared files."""
     return jax.process_index() == 0
 
 
@@ -107,10 +105,10 @@ def several() -> bool:
 
 
 def from_main(make: Callable[[], Any]) -> Any:
-    """What `make` returns in process 0, where alone it runs; plain JSON values.
+    """Runs `make` in process 0 and returns its result, plain JSON values, in every process.
 
     Raises:
-        EarthEmbedError: what it raised there is raised in every process.
+        EarthEmbedError: `make` raised it; it is raised in every process.
     """
     if not several():
         return make()
@@ -127,7 +125,7 @@ def from_main(make: Callable[[], Any]) -> Any:
 
 
 def wait_for_all(what: str) -> None:
-    """Waits until every process has come this far."""
+    """Waits until every process gets here."""
     if several():
         multihost_utils.sync_global_devices(what)
 
@@ -148,7 +146,7 @@ def check_same(what: str, text: str) -> None:
 
 
 def in_any(fault: str | None) -> str | None:
-    """This process's fault, or word of another's; None where no process has one."""
+    """This process's fault, or a note of another's; None if no process has one."""
     if not several():
         return fault
     flags = multihost_utils.process_allgather(np.asarray(fault is not None))
@@ -159,16 +157,16 @@ def in_any(fault: str | None) -> str | None:
 
 @contextmanager
 def reporting_lost_process(run_dir: Path) -> Iterator[None]:
-    """Turns what the runtime says of a lost process into words.
+    """Explains the runtime's error when another process is lost.
 
-    A process that fails leaves the others waiting for its part. Where they wait in a computation,
-    the broken connection is an error there; elsewhere the runtime ends them after 20 s of silence.
+    A process that fails leaves the others waiting for it. Those inside a computation get an error
+    when the connection breaks; the runtime ends the others after 20 s without a heartbeat.
 
     Args:
-        run_dir: The run, to name it.
+        run_dir: The run, for messages.
 
     Raises:
-        ProcessLost: another process is gone, or this one's devices failed.
+        ProcessLost: another process is gone, or this process's devices failed.
     """
     try:
         yield
@@ -186,8 +184,8 @@ def reporting_lost_process(run_dir: Path) -> Iterator[None]:
 def leave(status: int) -> NoReturn:
     """Ends this process after a failure.
 
-    With others it ends at once: an orderly end would wait for them, and they may be waiting for
-    this one. They notice within seconds.
+    One of several processes exits at once: an orderly shutdown would wait for the others, which
+    may be waiting for this one. They notice within seconds.
     """
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Reads a file of weights into arrays, without ever running code from it."""
+"""Reads files of weights into arrays, without running code from them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Weights:
 
     Attributes:
         path: The file.
-        arrays: Name → float32 array (rounded from float64 where need be).
-        settings: The hyperparameters that Lightning keeps beside them; none in other files.
+        arrays: Name → float32 array (float64 is rounded).
+        settings: Lightning's hyperparameters; empty for other files.
     """
 
     path: Path
@@ -30,10 +30,10 @@ class Weights:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def below(self, prefixes: Sequence[str]) -> dict[str, np.ndarray]:
-        """The arrays whose names start with the first prefix that occurs, by the rest of the name.
+        """The arrays under the first prefix that any name has, keyed by the rest of their names.
 
         Raises:
-            CheckpointError: none occurs.
+            CheckpointError: no name has any of the prefixes.
         """
         for prefix in prefixes:
             names = [name for name in self.arrays if name.startswith(prefix)]
@@ -43,20 +43,20 @@ class Weights:
         expected = " or ".join(f"{prefix}…" for prefix in prefixes)
         raise self.error(f"expected weights called {expected}; found {found or 'none'}")
 
-    def error(self, fault: str) -> CheckpointError:
-        """The error for what is wrong with the file."""
-        return CheckpointError(f"{self.path}: {fault}")
+    def error(self, message: str) -> CheckpointError:
+        """An error about the file."""
+        return CheckpointError(f"{self.path}: {message}")
 
 
 def read_weights(path: Path) -> Weights:
-    """Reads a safetensors file; or a torch file, by its weights-only loading.
+    """Reads a safetensors file, or a torch file with `weights_only=True`.
 
     Args:
-        path: The file. A torch file is a dictionary of tensors, or a checkpoint of Lightning with
-            them under "state_dict".
+        path: The file. A torch file is a dictionary of tensors, or a Lightning checkpoint with
+            one under "state_dict".
 
     Raises:
-        CheckpointError: no such file, or of another kind, or damaged, or one that holds more than
+        CheckpointError: the file is missing, of another kind or damaged, or holds more than
             weights and plain values.
         EarthEmbedError: the package that reads it is missing.
     """
@@ -78,7 +78,7 @@ def _read_safetensors(path: Path) -> Weights:
         arrays = load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} cannot be read as safetensors: {error}") from error
-    with np.errstate(over="ignore"):  # infinite then, and refused by who needs it
+    with np.errstate(over="ignore"):  # becomes infinite, which the reader refuses
         return Weights(path, {name: array.astype(np.float32) for name, array in arrays.items()})
 
 

@@ -33,7 +33,7 @@ from earth_embed.config import (  # noqa: E402
     Siren,
     SphericalHarmonics,
 )
-from earth_embed.data.open import Splits  # noqa: E402
+from earth_embed.data import Splits  # noqa: E402
 from earth_embed.data.sources import ArraySource  # noqa: E402
 
 METHODS = {"pair": Pair(), "melt": Melt(), "salt": Salt()}
@@ -127,11 +127,11 @@ def make_experiment():
 @pytest.fixture(scope="session")
 def read_towns_once():
     """Two builders read all of GeoNames; the tests need it read only once."""
-    from earth_embed.datasets import land_labels, packaged, toponyms
+    from earth_embed.datasets import land_labels, packaged, training_sets
 
     load = functools.cache(packaged.load_towns)
     with pytest.MonkeyPatch.context() as patch:
-        for module in (packaged, land_labels, toponyms):
+        for module in (packaged, land_labels, training_sets):
             patch.setattr(module, "load_towns", load)
         yield load
 
@@ -139,9 +139,10 @@ def read_towns_once():
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory, read_towns_once):
     """A data directory that holds the tiny configuration of every data set, built once."""
+    from earth_embed.cells import ROLES
     from earth_embed.data import tfds
 
     folder = tmp_path_factory.mktemp("tfds")
-    for name in tfds.OURS:
+    for name in ROLES:
         tfds.prepare(f"{name}/tiny", folder)
     return folder

@@ -1,11 +1,19 @@
 import numpy as np
+import pyarrow
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import csv, parquet
 
 from earth_embed.cells import ROLES, cell_of, has_role, is_held_out
+from earth_embed.data.features import open_features
+from earth_embed.data.tables import open_table
+from earth_embed.datasets.builder import PlacesBuilder
 from earth_embed.datasets.packaged import draw_on_land, on_land
+from earth_embed.datasets.preparation.index import Index
+from earth_embed.datasets.preparation.prepare import _cut
 from earth_embed.errors import DataError
+from earth_embed.features.shards import Shards
 
 COLUMNS, ROWS = 1600, 510  # of the 25 km grid that decides roles and splits, for good
 LONLAT = st.tuples(st.floats(-180, 180), st.floats(-90, 90))
@@ -55,6 +63,46 @@ def test_neighbouring_cells_are_dealt_independently():
     mine = has_role("toponyms", cell_centres()).reshape(ROWS, COLUMNS)
     for neighbour in (np.roll(mine, 1, axis=1), np.roll(mine, 1, axis=0)):
         assert abs((mine & neighbour).mean() - 1 / 16) < 5 * np.sqrt(1 / 16 / mine.size)
+
+
+def edges(rng, count):
+    """Float64 places within 1e-6° of an edge of their cell, in longitude, in latitude or both."""
+    lon = rng.integers(0, COLUMNS + 1, count) / COLUMNS * 360 - 180
+    lat = np.degrees(np.arcsin(rng.integers(0, ROWS + 1, count) / ROWS * 2 - 1))
+    near = np.stack([lon, lat], axis=1) + rng.uniform(-1e-6, 1e-6, (count, 2))
+    elsewhere = sphere(rng, count)
+    kind = rng.integers(0, 3, count)
+    near[kind == 0, 0], near[kind == 1, 1] = elsewhere[kind == 0, 0], elsewhere[kind == 1, 1]
+    return near.clip([-180, -90], [180, 90])
+
+
+def test_tables_features_and_data_sets_hold_out_the_same_places(rng, tmp_path):
+    """The rule is one, also where float64 and float32 place a point in different cells."""
+    lonlat = np.concatenate([sphere(rng, 50_000), edges(rng, 50_000)])
+    assert (cell_of(lonlat) != cell_of(lonlat.astype(np.float32))).sum() > 1000
+    expected = is_held_out(lonlat)
+    stored = lonlat.astype(np.float32)
+
+    table = pyarrow.table({"lon": lonlat[:, 0], "lat": lonlat[:, 1]})
+    csv.write_csv(table, tmp_path / "places.csv")
+    parquet.write_table(table, tmp_path / "places.parquet")
+    shards = Shards(tmp_path / "cache", {"rows": len(stored), "views": 1, "dim": 1}, 1)
+    with shards.begun():
+        shards.save(0, stored[:, None], stored[:, None, :1])
+        shards.finish()
+    splits = PlacesBuilder.splits_of(None, stored)
+    pieces = _cut("some", Index(range(len(stored)), stored), 4096)
+
+    for split, members in (("train", ~expected), ("validation", expected)):
+        rows = np.flatnonzero(members)
+        for name in ("places.csv", "places.parquet"):
+            found = open_table(tmp_path / name, "lat", split, 1)
+            np.testing.assert_array_equal(found.rows, rows, err_msg=name)
+        found = open_features(tmp_path / "cache" / "features.json", "features", split)
+        np.testing.assert_array_equal(found.rows, rows)
+        np.testing.assert_array_equal(splits[split], members)
+        keys = [row.key for piece in pieces if piece.split == split for row in piece.rows]
+        np.testing.assert_array_equal(keys, rows)
 
 
 def test_an_unknown_role_is_refused():

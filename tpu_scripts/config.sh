@@ -4,7 +4,7 @@
 # shellcheck shell=bash disable=SC2034
 
 # What to train, everywhere.
-EXPERIMENT=        # an experiment's Python file, from the root of the repository
+EXPERIMENT=        # FILE.py or FILE.py:NAME, from the root of the repository
 RUN_DIR=           # the run directory; on a pod or cluster an absolute path that all hosts see
 DATA_DIR=          # TFDS data; empty: each host's own default
 TRAIN_ARGUMENTS=() # further arguments of `earth-embed train`, as in (--seed 1 --steps 2000)

@@ -1,7 +1,9 @@
-"""The command `earth-embed`: train, evaluate, diagnose, embed, map, import, features, prepare."""
+"""The command `earth-embed` and its subcommands."""
 
 from __future__ import annotations
 
+import gc
+import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -18,27 +20,35 @@ from earth_embed.errors import EarthEmbedError, FaultWarning, Interrupted, Proce
 
 USAGE = """usage: earth-embed COMMAND ...
 
-  train EXPERIMENT.py   train the experiment that a Python file defines, or resume its run
+  train EXPERIMENT      train the experiment of a Python file, or resume its run
   evaluate RUN          score a run beside its baselines
-  diagnose RUN          say what limits a run
+  diagnose RUN          find out what limits a run
   embed RUN TABLE       add embeddings to a table of places
-  map RUN               draw the embeddings of the whole Earth
+  map RUN               draw a world map of the embeddings
   import satclip FILE   turn published weights (satclip or geoclip) into a run
-  features ENCODER ...  run a frozen encoder over a data set, once
-  prepare DATASET       make a data set on disk, or check the one that is there
+  features ENCODER ...  encode a data set with a frozen encoder, once
+  prepare DATASET       prepare a data set on disk, or check the one that is there
 
 earth-embed COMMAND --help explains a command's options."""
 
-
 USER_ERROR, INTERRUPTED, LOST = 2, 130, 75
-"""Exit status after a user's mistake, after Ctrl-C outside training, and when another process of
-the run is gone. A training that a signal stopped has saved its state and ends with 128 + signal:
-130 (SIGINT) or 143 (SIGTERM)."""
+"""Exit status after a user's mistake, after Ctrl-C outside training, and after the loss of another
+process of the run. Training stopped by a signal saves its state and exits with 128 + signal: 130
+(SIGINT) or 143 (SIGTERM)."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command; a user's mistake ends in one message and status 2, without a traceback."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    """Runs a command; a user's mistake ends in one message and status 2, without a traceback."""
+    with _orbax_quiet():
+        try:
+            return _main(list(sys.argv[1:] if arguments is None else arguments))
+        except SystemExit as error:
+            status = error.code
+        gc.collect()  # what Orbax abandoned complains here, where nobody hears it
+    sys.exit(status)
+
+
+def _main(arguments: list[str]) -> None:
     commands: dict[str, Callable[[list[str]], None]] = {
         "train": train,
         "evaluate": evaluate,
@@ -63,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 commands[name](arguments[1:])
         else:
             raise EarthEmbedError(f"no command {name!r}; expected one of {', '.join(commands)}")
-    except Interrupted as error:  # all processes alike, so they end in order
+    except Interrupted as error:  # in all processes alike, so they exit in order
         print(error, file=sys.stderr)
         sys.exit(128 + error.signal)
     except ProcessLost as error:
@@ -98,3 +108,32 @@ def _faults_in_one_line() -> Iterator[None]:
         warnings.simplefilter("always", FaultWarning)
         warnings.showwarning = show_fault
         yield
+
+
+@contextmanager
+def _orbax_quiet() -> Iterator[None]:
+    """Leaves one error of a failed save or restore: ours.
+
+    Orbax abandons the other arrays, and each puts a traceback on the console: through the loggers
+    of Abseil and asyncio, or as it is garbage collected. Only the command may silence them: the
+    loggers and the hook belong to the user's process.
+    """
+    loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
+    levels = [logger.level for logger in loggers]
+    show = sys.unraisablehook
+
+    def show_others(unraisable: Any) -> None:
+        code = getattr(unraisable.object, "cr_code", None)
+        of_orbax = code is not None and "orbax" in code.co_filename
+        if not of_orbax and str(unraisable.exc_value) != "Event loop is closed":
+            show(unraisable)
+
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    sys.unraisablehook = show_others
+    try:
+        yield
+    finally:
+        sys.unraisablehook = show
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

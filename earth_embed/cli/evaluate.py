@@ -1,4 +1,4 @@
-"""`earth-embed evaluate`."""
+"""`earth-embed evaluate` and `earth-embed diagnose`."""
 
 from __future__ import annotations
 
@@ -8,45 +8,51 @@ from typing import Annotated, Literal
 
 import tyro
 
-from earth_embed.cli.parsing import parse_parts
+from earth_embed.cli.parsing import DataDir, RunArgument, Which, parse_parts
 from earth_embed.errors import ConfigError
 
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Scores a run beside its baselines; writes results.json and report.html into the run."""
+    """Score a run beside its baselines. Writes results.json and report.html into RUN/evaluation."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: RunArgument
     """Directory of the run."""
     also: tuple[Path, ...] = ()
-    """Further runs, as rows of the same tables."""
-    task: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """A task of your own, NAME=FILE[:FIELD][:FORM]; may be given more than once. FILE is a raster
-    (FIELD its band), polygons or a table of places (FIELD a column); FORM is "class" or "log". See
-    docs/tasks.md."""
+    """More runs to show in the same tables."""
+    task: Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]],
+        tyro.conf.arg(metavar="NAME=FILE[:FIELD][:FORM]"),
+    ] = ()
+    """A task of your own. FILE is a raster (FIELD is its band), or polygons or a table of places
+    (FIELD is a column); FORM is "class" or "log". See docs/pages/how-to/tasks.md."""
     split: Literal["test", "validation"] = "test"
-    """Labels to score on: "validation" to choose settings, "test" to publish."""
-    which: Literal["last", "best"] = "last"
+    """Labels to score on: "test" for scores to publish, "validation" to choose settings."""
+    which: Which = "last"
     """Checkpoint: the last, or the best by validation retrieval@1."""
     labels: Literal["full", "large", "tiny"] = "full"
-    """Label set: about 20,000 places, 250,000 for probes of 100,000 labels, or 1,500 for a quick
-    look."""
-    data_dir: Path | None = None
-    """Directory of TFDS data sets (default: TFDS_DATA_DIR, else TFDS's own)."""
+    """Label set: full has 20k places, large 250k (for probes with 100k labels), tiny 1.5k (for a
+    quick look)."""
+    data_dir: DataDir = None
+    """Directory of TFDS data sets."""
     diagnose: bool = False
-    """Say what limits the run first, as `earth-embed diagnose` does. The report shows the run's
-    diagnosis, made now or before, if it is of the same checkpoint; that is the last."""
+    """First diagnose the run's last checkpoint, as `earth-embed diagnose` does. The report includes
+    the run's diagnosis, new or old, if it is of the evaluated checkpoint."""
 
 
 def evaluate(arguments: list[str]) -> None:
     """Scores a run beside its baselines."""
-    from earth_embed.diagnosis.report import read_section
+    from earth_embed.evaluation.settings import Settings
+
+    options, settings = parse_parts(
+        arguments, "earth-embed evaluate", Evaluate, Settings, description=Evaluate.__doc__
+    )
+    # Imported late, as in every command: --help does not wait for JAX, SciPy and Matplotlib.
+    from earth_embed.diagnosis.results import read_section
     from earth_embed.diagnosis.run import diagnose_run
     from earth_embed.evaluation.run import evaluate_run
-    from earth_embed.evaluation.settings import Settings
     from earth_embed.tasks.user_tasks import parse_tasks
 
-    options, settings = parse_parts(arguments, "earth-embed evaluate", Evaluate, Settings)
     own_tasks = parse_tasks(options.task)
     if options.diagnose:
         if options.which != "last":
@@ -70,20 +76,23 @@ def evaluate(arguments: list[str]) -> None:
 
 @dataclass(frozen=True)
 class Diagnose:
-    """Says what limits a run; writes diagnosis.json and report.html into RUN/diagnosis."""
+    """Find out what limits a run. Writes diagnosis.json and report.html into RUN/diagnosis."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: RunArgument
     """Directory of the run."""
-    data_dir: Path | None = None
-    """Directory of TFDS data sets (default: TFDS_DATA_DIR, else TFDS's own)."""
+    data_dir: DataDir = None
+    """Directory of TFDS data sets."""
 
 
 def diagnose(arguments: list[str]) -> None:
-    """Says what limits a run."""
-    from earth_embed.diagnosis.results import Settings
+    """Finds out what limits a run."""
+    from earth_embed.diagnosis import Settings
+
+    options, settings = parse_parts(
+        arguments, "earth-embed diagnose", Diagnose, Settings, description=Diagnose.__doc__
+    )
     from earth_embed.diagnosis.run import diagnose_run
 
-    options, settings = parse_parts(arguments, "earth-embed diagnose", Diagnose, Settings)
     diagnosis = diagnose_run(options.run, data_dir=options.data_dir, settings=settings)
     for name, found in diagnosis.modalities.items():
         print(

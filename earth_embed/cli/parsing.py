@@ -3,29 +3,59 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
 
 import tyro
 
+RunArgument: TypeAlias = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+
+OutputFile: TypeAlias = Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE")]
+
+DataDir: TypeAlias = Annotated[
+    Path | None,
+    tyro.conf.arg(
+        metavar="DIR", help_behavior_hint="(default: TFDS_DATA_DIR, else ~/tensorflow_datasets)"
+    ),
+]
+
+Which: TypeAlias = Literal["last", "best"]
+
 _TOP_LEVEL = tyro.conf.arg(name="")
-"""Fields of the object so marked are options without its prefix; those below keep theirs."""
+"""Options of a nested dataclass so marked have no prefix; those nested deeper keep theirs."""
 
 
-def parse(kind: Any, arguments: list[str], program: str) -> Any:
-    """Parses with tyro; it prints its own messages and exits with status 2."""
-    return tyro.cli(kind, args=arguments, prog=program, config=(tyro.conf.AvoidSubcommands,))
+def optional(default: str, metavar: str) -> Any:
+    """How `--help` shows an option that may be None, and what stands for None."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint=f"(default: {default})")
 
 
-def parse_parts(arguments: list[str], program: str, *parts: Any) -> list[Any]:
-    """Parses options that belong to several dataclasses, without telling them apart.
+def parse(kind: Any, arguments: list[str], program: str, description: str | None = None) -> Any:
+    """Parses with tyro, which prints its own messages and exits with status 2.
+
+    Args:
+        kind: A dataclass.
+        arguments: What the user typed.
+        program: The command as the user calls it.
+        description: What `--help` says first; None for the dataclass's docstring.
+    """
+    config = (tyro.conf.AvoidSubcommands,)
+    return tyro.cli(kind, args=arguments, prog=program, description=description, config=config)
+
+
+def parse_parts(
+    arguments: list[str], program: str, *parts: Any, description: str | None = None
+) -> list[Any]:
+    """Parses the options of several dataclasses as if they were one.
 
     Args:
         arguments: What the user typed.
-        program: How the command is called.
-        parts: Dataclasses; or objects of one, which are the defaults then.
+        program: The command as the user calls it.
+        parts: Dataclasses, or instances, whose values are then the defaults.
+        description: What `--help` says first.
 
     Returns:
-        An object of each.
+        One instance per part.
     """
     fields: list[Any] = [
         (f"part_{i}", Annotated[part, _TOP_LEVEL])
@@ -33,9 +63,6 @@ def parse_parts(arguments: list[str], program: str, *parts: Any) -> list[Any]:
         else (f"part_{i}", Annotated[type(part), _TOP_LEVEL], dataclasses.field(default=part))
         for i, part in enumerate(parts)
     ]
-    parsed = parse(
-        dataclasses.make_dataclass("Options", fields, frozen=True, kw_only=True),
-        arguments,
-        program,
-    )
+    options = dataclasses.make_dataclass("Options", fields, frozen=True, kw_only=True)
+    parsed = parse(options, arguments, program, description)
     return [getattr(parsed, name) for name, *_ in fields]

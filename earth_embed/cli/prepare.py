@@ -1,4 +1,4 @@
-"""`earth-embed prepare`."""
+"""`earth-embed prepare`, `features` and `import`: what comes before training or replaces it."""
 
 from __future__ import annotations
 
@@ -8,86 +8,88 @@ from typing import Annotated, Literal
 
 import tyro
 
-from earth_embed.cli.parsing import parse, parse_parts
+from earth_embed.cli.parsing import DataDir, optional, parse, parse_parts
 from earth_embed.features.views import ViewSettings
 
 
 @dataclass(frozen=True)
 class Prepare:
-    """Makes a data set on disk; started again, it goes on where it stopped."""
+    """Prepare a data set on disk. A repeated call continues where the last one stopped."""
 
-    dataset: Annotated[str, tyro.conf.Positional]
-    """The data set: s2_100k, mp16, wikipedia, or any that TFDS knows."""
-    source: Path | None = None
-    """Folder of the published files that s2_100k, mp16 or wikipedia is made from."""
-    data_dir: Path | None = None
-    """Directory of TFDS data sets (default: TFDS_DATA_DIR, else TFDS's own)."""
+    dataset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
+    """s2_100k, mp16, wikipedia, or any other data set that TFDS knows."""
+    source: Annotated[Path | None, optional("none", "DIR")] = None
+    """Directory of the published files that s2_100k, mp16 or wikipedia is made from."""
+    data_dir: DataDir = None
+    """Directory of TFDS data sets."""
     verify: bool = False
-    """Read all finished files and compare their checksums, not their sizes alone."""
-    image_size: int | None = None
-    """Side of the pictures of mp16 in pixels, cut square from the middle (default: 256)."""
+    """Read all finished files and compare their checksums, instead of only their sizes."""
+    image_size: Annotated[int | None, optional("256", "INT")] = None
+    """Side of mp16's images in pixels; they are cropped to a centred square."""
 
 
 def prepare(arguments: list[str]) -> None:
-    """Makes a data set on disk, or checks the one that is there."""
+    """Prepares a data set on disk, or checks the one that is there."""
     from earth_embed.data import tfds
-    from earth_embed.datasets.catalogue import check_from_files, from_files
-    from earth_embed.datasets.preparation import prepare as preparation
+    from earth_embed.datasets import check_from_files, from_files
     from earth_embed.datasets.preparation.index import Thinning
+    from earth_embed.datasets.preparation.prepare import Work, prepare_from_files, verify
 
     options, thinning, work = parse_parts(
-        arguments, "earth-embed prepare", Prepare, Thinning, preparation.Work
+        arguments, "earth-embed prepare", Prepare, Thinning, Work, description=Prepare.__doc__
     )
     if options.source is not None:
         published = from_files(options.dataset, options.source, options.image_size)
-        print(
-            preparation.prepare_from_files(
-                published, options.data_dir, work, options.verify, thinning
-            )
-        )
+        print(prepare_from_files(published, options.data_dir, work, options.verify, thinning))
     elif options.verify:
         check_from_files(options.dataset)
-        print(preparation.verify(options.dataset, options.data_dir, work.workers))
+        print(verify(options.dataset, options.data_dir, work.workers))
     else:
         print(f"prepared {tfds.prepare(options.dataset, options.data_dir).data_path}")
 
 
 @dataclass(frozen=True)
 class Features:
-    """Runs a frozen encoder over a data set, once; started again, it goes on where it stopped."""
+    """Encode a data set with a frozen encoder. A repeated call continues where the last stopped."""
 
-    encoder: Annotated[str, tyro.conf.Positional]
-    """The encoder: resnet50_sentinel2, clip_vit_l14_image, minilm_l6, … (see
-    docs/frozen_encoders.md)."""
-    weights: Annotated[Path, tyro.conf.Positional]
-    """Its weights, a safetensors or torch file."""
-    dataset: Annotated[str, tyro.conf.Positional]
+    encoder: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENCODER")]
+    """resnet50_sentinel2, clip_vit_l14_image, minilm_l6, … (see
+    docs/pages/how-to/frozen_encoders.md)."""
+    weights: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WEIGHTS")]
+    """The encoder's weights, a safetensors or torch file."""
+    dataset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
     """A TFDS data set, such as s2_100k, or a table (.csv, .parquet)."""
     field: str
     """What holds the samples: a feature of the data set, or a column or .npy file of the table."""
-    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
-    """Folder to write: features in shards, places, and features.json, which training reads."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="DIR")]
+    """Directory to write: features in shards, places, and features.json, which training reads."""
     split: str = "train+validation"
-    """Splits of a TFDS data set, one after the other. Of a table, all rows are taken."""
-    tokenizer: Path | None = None
-    """The tokenizer.json of a text encoder (default: the one beside the weights)."""
+    """Splits of a TFDS data set, one after the other. A table is always used whole."""
+    tokenizer: Annotated[Path | None, optional("the one beside the weights", "FILE")] = None
+    """The tokenizer.json of a text encoder."""
     batch_size: int = 64
-    """Samples encoded at a time, a multiple of the number of local devices."""
-    data_dir: Path | None = None
-    """Directory of TFDS data sets (default: TFDS_DATA_DIR, else TFDS's own)."""
-    coordinator: str | None = None
-    """One of several processes: HOST:PORT of process 0, or "auto" to ask the cluster
-    (default: EARTH_EMBED_COORDINATOR, else a TPU pod, Slurm step or Kubernetes job, else alone)."""
-    processes: int | None = None
-    """How many processes share the work and the folder (default: EARTH_EMBED_PROCESSES)."""
-    process: int | None = None
-    """Which of them this is, from 0 (default: EARTH_EMBED_PROCESS)."""
+    """Samples encoded at a time; a multiple of the number of local devices."""
+    data_dir: DataDir = None
+    """Directory of TFDS data sets."""
+    coordinator: Annotated[
+        str | None,
+        optional(
+            "EARTH_EMBED_COORDINATOR, else a TPU pod, Slurm step or Kubernetes job, else none",
+            "HOST:PORT",
+        ),
+    ] = None
+    """To encode with several processes: the address of process 0, or "auto" to ask the cluster."""
+    processes: Annotated[int | None, optional("EARTH_EMBED_PROCESSES", "INT")] = None
+    """Number of processes that share the work and the output directory."""
+    process: Annotated[int | None, optional("EARTH_EMBED_PROCESS", "INT")] = None
+    """Number of this process, from 0."""
 
 
 def features(arguments: list[str]) -> None:
-    """Runs a frozen encoder over a data set."""
-    options, views = parse_parts(arguments, "earth-embed features", Features, ViewSettings)
-    # Imported late, as for every command: --help waits for neither JAX nor Flax.
+    """Encodes a data set with a frozen encoder."""
+    options, views = parse_parts(
+        arguments, "earth-embed features", Features, ViewSettings, description=Features.__doc__
+    )
     from earth_embed.features.write import write_features
     from earth_embed.processes import is_main, join
 
@@ -111,14 +113,20 @@ def features(arguments: list[str]) -> None:
 
 @dataclass(frozen=True)
 class Import:
-    """Turns published weights of a location encoder into a run."""
+    """Turn published weights of a location encoder into a run."""
 
     published: Annotated[Literal["satclip", "geoclip"], tyro.conf.Positional]
     """Whose weights they are."""
-    file: Annotated[Path | None, tyro.conf.Positional] = None
-    """A safetensors or torch file (default for geoclip: the one in the installed package)."""
-    run_dir: Path | None = None
-    """Directory of the run (default: runs/satclip-lL for L degrees, or runs/geoclip)."""
+    file: Annotated[
+        Path | None,
+        tyro.conf.Positional,
+        optional("for geoclip, the file in the installed package geoclip", "[FILE]"),
+    ] = None
+    """A safetensors or torch file."""
+    run_dir: Annotated[
+        Path | None, optional("runs/satclip-lL for L degrees, or runs/geoclip", "DIR")
+    ] = None
+    """Directory of the run."""
 
 
 def import_run(arguments: list[str]) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from earth_embed.cli.parsing import parse
+from earth_embed.cli.parsing import OutputFile, RunArgument, Which, parse
 
 if TYPE_CHECKING:
     from earth_embed.pretrained.encoder import LocationEncoder
@@ -16,38 +16,39 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Embed:
-    """Writes the rows of a table together with the embeddings of their places."""
+    """Add the embedding of each row's place to a table."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: RunArgument
     """Directory of the run."""
-    table: Annotated[Path, tyro.conf.Positional]
-    """CSV, Parquet or GeoParquet with columns lon and lat in degrees, or a point geometry."""
-    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
-    """CSV or Parquet to write."""
-    which: Literal["last", "best"] = "last"
+    table: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="TABLE")]
+    """CSV, JSON lines, Parquet or GeoParquet, with columns lon and lat in degrees or a point
+    geometry."""
+    output: OutputFile
+    """CSV or Parquet file to write."""
+    which: Which = "last"
     """Checkpoint: the last, or the best by validation retrieval@1."""
     smoothing_km: float = 0.0
-    """Smooth the encoder's spherical harmonics by a heat kernel of this standard deviation."""
+    """Smooth the encoder's spherical harmonics with a heat kernel of this standard deviation."""
 
 
 @dataclass(frozen=True)
 class Map:
-    """Draws the embeddings of the whole Earth: three principal components as red, green, blue."""
+    """Draw a world map of the embeddings, with three principal components as red, green, blue."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: RunArgument
     """Directory of the run."""
-    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
-    """PNG or GeoTIFF to write."""
+    output: OutputFile
+    """PNG or GeoTIFF file to write."""
     resolution: float = 0.5
     """Degrees per pixel."""
     coastlines: bool = True
     """Draw coastlines (PNG only)."""
     land_only: bool = False
     """Leave the ocean blank."""
-    which: Literal["last", "best"] = "last"
+    which: Which = "last"
     """Checkpoint: the last, or the best by validation retrieval@1."""
     smoothing_km: float = 0.0
-    """Smooth the encoder's spherical harmonics by a heat kernel of this standard deviation."""
+    """Smooth the encoder's spherical harmonics with a heat kernel of this standard deviation."""
 
 
 def embed(arguments: list[str]) -> None:
@@ -60,7 +61,7 @@ def embed(arguments: list[str]) -> None:
 
 
 def draw_map(arguments: list[str]) -> None:
-    """Draws the embeddings of the whole Earth."""
+    """Draws a world map of the embeddings."""
     options: Map = parse(Map, arguments, "earth-embed map")
     from earth_embed.serving.map import embedding_map
 
@@ -75,7 +76,7 @@ def draw_map(arguments: list[str]) -> None:
 
 
 def _encoder(options: Embed | Map) -> LocationEncoder:
-    """The run's encoder, smoothed if so asked."""
+    """The run's encoder, smoothed on request."""
     from earth_embed.pretrained.encoder import load
 
     encoder = load(options.run, options.which)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -16,21 +17,22 @@ from earth_embed.errors import ConfigError
 
 @dataclass(frozen=True)
 class Where:
-    """Where a training run reads and writes."""
+    """Where a run reads and writes, and which processes train it."""
 
     run_dir: Path | None = None
-    """Directory of the run (default: runs/NAME). A run that is there already is resumed."""
+    """Directory of the run (default: runs/NAME). An existing run is resumed."""
     data_dir: Path | None = None
     """Directory of TFDS data sets (default: TFDS_DATA_DIR, else TFDS's own)."""
     profile: bool = False
-    """Trace ten steps, into RUN/profile, for TensorBoard or Perfetto."""
+    """Write a profile of ten steps to RUN/profile, for TensorBoard or Perfetto."""
     coordinator: str | None = None
-    """One of several processes: HOST:PORT of process 0, or "auto" to ask the cluster
-    (default: EARTH_EMBED_COORDINATOR, else a TPU pod, Slurm step or Kubernetes job, else alone)."""
+    """HOST:PORT of process 0, when several processes train the run together; "auto" asks the
+    cluster (default: EARTH_EMBED_COORDINATOR, else a TPU pod, Slurm step or Kubernetes job that is
+    detected, else a single process)."""
     processes: int | None = None
-    """How many processes train the run together (default: EARTH_EMBED_PROCESSES)."""
+    """Number of processes that train the run together (default: EARTH_EMBED_PROCESSES)."""
     process: int | None = None
-    """Which of them this is, from 0 (default: EARTH_EMBED_PROCESS)."""
+    """Number of this process, from 0 (default: EARTH_EMBED_PROCESS)."""
 
 
 def train(arguments: list[str]) -> None:
@@ -38,52 +40,56 @@ def train(arguments: list[str]) -> None:
     experiment, where = parse_train(arguments)
     run_dir = where.run_dir or Path("runs") / experiment.name
     # Imported late: --help and a typing mistake should not wait for Flax, Optax and Orbax.
-    from earth_embed.data.open import open_sources
+    from earth_embed.data import open_sources
     from earth_embed.processes import is_main, join, reporting_lost_process
-    from earth_embed.step.towers import Towers
     from earth_embed.training import loop
-    from earth_embed.training.run_dir import check_run
 
-    Towers(experiment)  # an unknown encoder or a foreign directory is said before any data is read
-    check_run(run_dir, experiment)
     join(where.coordinator, where.processes, where.process)
     with reporting_lost_process(run_dir):
-        loop.train(experiment, run_dir, open_sources(experiment, where.data_dir), where.profile)
+        sources = partial(open_sources, experiment, where.data_dir)
+        loop.train(experiment, run_dir, sources, where.profile)
     if is_main():
         print(f"trained {run_dir}; next: earth-embed evaluate {run_dir}")
 
 
 def parse_train(arguments: list[str]) -> tuple[Experiment, Where]:
-    """Reads `train`'s arguments: the file's experiment with every override, and the places."""
+    """Reads the arguments: the experiment with its overrides, and where it reads and writes."""
     if not arguments or arguments[0].startswith("-"):
-        example = "earth-embed train experiments/quickstart.py --steps 100"
+        example = "earth-embed train quickstart --steps 100"
         if set(arguments) & {"-h", "--help"}:
             print(
-                "usage: earth-embed train EXPERIMENT.py [--run-dir DIR] [--data-dir DIR] "
+                "usage: earth-embed train EXPERIMENT [--run-dir DIR] [--data-dir DIR] "
                 "[--method pair|melt|salt] [--FIELD VALUE ...]\n\n"
-                "Trains the `experiment` that the file defines; any of its "
-                f"fields can be set, such as\n\n    {example}\n\n"
-                "earth-embed train EXPERIMENT.py --help explains every field."
+                "Trains an experiment:\n\n"
+                "    FILE.py         the `experiment` that the file defines\n"
+                "    FILE.py:NAME    one of the file's `experiments`, a dictionary\n"
+                "    quickstart      the one that comes with the package\n\n"
+                f"Any of its fields can be set, such as\n\n    {example}\n\n"
+                "earth-embed train EXPERIMENT --help explains every field."
             )
             sys.exit(0)
         raise ConfigError(f"train expects an experiment file first, such as: {example}")
-    path, overrides = arguments[0], arguments[1:]
-    experiment = load_experiment(path)
-    if "--method" in overrides:
-        experiment = _with_method(experiment, overrides)
-    where, experiment = parse_parts(overrides, f"earth-embed train {path}", Where, experiment)
+    source, overrides = arguments[0], arguments[1:]
+    experiment, overrides = _with_method(load_experiment(source), overrides)
+    where, experiment = parse_parts(overrides, f"earth-embed train {source}", Where, experiment)
     return experiment, where
 
 
-def _with_method(experiment: Experiment, overrides: list[str]) -> Experiment:
-    """Takes `--method NAME` out of the overrides: the method with its default options.
+def _with_method(experiment: Experiment, overrides: list[str]) -> tuple[Experiment, list[str]]:
+    """Applies `--method NAME` or `--method=NAME`, and returns the other overrides.
 
-    The kind decides which fields there are, so it must be known before the others are parsed.
+    The method decides which fields there are, so it must be known before the others are parsed. It
+    starts with its default options.
     """
-    at = overrides.index("--method")
-    kinds = {kind.__name__.lower(): kind for kind in get_args(Method)}
-    name = overrides[at + 1] if at + 1 < len(overrides) else ""
-    if name not in kinds:
-        raise ConfigError(f"--method {name}: expected one of {', '.join(kinds)}")
-    del overrides[at : at + 2]
-    return dataclasses.replace(experiment, method=kinds[name]())
+    words: list[str] = []
+    for word in overrides:
+        words += word.split("=", 1) if word.startswith("--method=") else [word]
+    if "--method" not in words:
+        return experiment, words
+    at = words.index("--method")
+    methods = {method.__name__.lower(): method for method in get_args(Method)}
+    name = words[at + 1] if at + 1 < len(words) else ""
+    if name not in methods:
+        raise ConfigError(f"--method {name}: expected one of {', '.join(methods)}")
+    changed = dataclasses.replace(experiment, method=methods[name]())
+    return changed, words[:at] + words[at + 2 :]

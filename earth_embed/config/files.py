@@ -1,4 +1,4 @@
-"""Experiments as files: read from Python, stored in the run as JSON, compared field by field."""
+"""Experiments as files: loaded from Python, stored in a run as JSON, compared field by field."""
 
 from __future__ import annotations
 
@@ -7,44 +7,54 @@ import runpy
 import sys
 import types
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from earth_embed.config import quickstart
 from earth_embed.config.experiment import Experiment
 from earth_embed.errors import ConfigError
 
 _FREE = ("mesh.", "input.", "optimizer.not_finite")
-"""Settings that a resumed run may change: they decide how fast it goes, or what a fault ends, and
-no number that was computed before."""
+"""Settings that a resumed run may change: they affect its speed or its reaction to faults, and no
+number that it has computed already."""
+
+PACKAGED = {quickstart.experiment.name: quickstart.experiment}
+"""Experiments that come with the package."""
 
 
-def load_experiment(path: str | Path) -> Experiment:
-    """Runs a Python file and returns the `experiment` that it defines.
+def load_experiment(source: str | Path) -> Experiment:
+    """Returns the experiment that a command line names.
 
-    Like a script, the file may import its neighbours; they are forgotten afterwards, so that
-    another folder's files of the same names can be loaded by the same process.
+        FILE.py         the file's `experiment`
+        FILE.py:NAME    an entry of the file's mapping `experiments`
+        quickstart      an experiment that comes with the package, unless a file has its name
+
+    Like a script, a file may import its neighbours. They are forgotten afterwards, so the same
+    process can load files of the same names from another folder.
 
     Raises:
-        ConfigError: no such file, it fails, or it defines no Experiment named `experiment`.
+        ConfigError: no such file or name, the file fails, or it defines something else.
     """
-    path = Path(path)
+    path, name = _split_name(str(source))
     if not path.is_file():
-        raise ConfigError(f"no experiment file {str(path)!r}; expected a Python file")
-    folder = str(path.parent.resolve())
-    loaded = set(sys.modules)
-    sys.path.insert(0, folder)
-    try:
-        namespace = runpy.run_path(str(path))
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
-    except Exception as error:
-        raise ConfigError(f"{path} failed: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.remove(folder)
-        for name in set(sys.modules) - loaded:
-            if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == Path(folder):
-                del sys.modules[name]
+        if str(source) in PACKAGED:
+            return PACKAGED[str(source)]
+        if path.suffix == ".py":
+            raise ConfigError(f"no experiment file {str(path)!r}; expected a Python file")
+        raise ConfigError(
+            f"no experiment {str(source)!r}; expected FILE.py, FILE.py:NAME, or one that comes "
+            f"with the package: {', '.join(PACKAGED)}"
+        )
+    namespace = _run(path)
+    if name is not None:
+        return _named(path, namespace.get("experiments"), name)
     experiment = namespace.get("experiment")
+    if experiment is None and isinstance(several := namespace.get("experiments"), Mapping):
+        raise ConfigError(
+            f"{path} defines several experiments; expected {path}:NAME with one of "
+            f"{', '.join(map(str, several))}"
+        )
     if not isinstance(experiment, Experiment):
         raise ConfigError(
             f"{path} must define experiment = Experiment(...), found "
@@ -54,12 +64,12 @@ def load_experiment(path: str | Path) -> Experiment:
 
 
 def to_json(experiment: Experiment) -> dict[str, Any]:
-    """The experiment as JSON-ready values; a choice of classes carries its own under "kind"."""
+    """The experiment as JSON values; "kind" names the class of a field that may hold several."""
     return cast(dict[str, Any], _plain(Experiment, experiment))
 
 
 def from_json(values: dict[str, Any]) -> Experiment:
-    """Reads what `to_json` wrote, also before location encoders were a choice.
+    """Reads what `to_json` writes, and what earlier versions wrote.
 
     Raises:
         ConfigError: a field is unknown or missing.
@@ -73,7 +83,7 @@ def from_json(values: dict[str, Any]) -> Experiment:
 
 
 def differences(old: Experiment, new: Experiment) -> list[str]:
-    """Every field that differs and matters to what is computed, as lines "field: old → new"."""
+    """The fields that differ and affect what is computed, as lines "field: old → new"."""
     before, after = _flatten(to_json(old)), _flatten(to_json(new))
     return [
         f"{key}: {before.get(key, 'absent')!r} → {after.get(key, 'absent')!r}"
@@ -82,8 +92,51 @@ def differences(old: Experiment, new: Experiment) -> list[str]:
     ]
 
 
+def _split_name(source: str) -> tuple[Path, str | None]:
+    """Splits FILE.py:NAME; the colon of a Windows drive, C:/a.py, belongs to the file."""
+    file, colon, name = source.rpartition(":")
+    return (Path(file), name) if colon and file.endswith(".py") else (Path(source), None)
+
+
+def _run(path: Path) -> dict[str, Any]:
+    """Runs a Python file beside its neighbours and returns its names."""
+    folder = str(path.parent.resolve())
+    loaded = set(sys.modules)
+    sys.path.insert(0, folder)
+    try:
+        return runpy.run_path(str(path))
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    except Exception as error:
+        raise ConfigError(f"{path} failed: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(folder)
+        for name in set(sys.modules) - loaded:
+            if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == Path(folder):
+                del sys.modules[name]
+
+
+def _named(path: Path, experiments: Any, name: str) -> Experiment:
+    """One of a file's experiments."""
+    if not isinstance(experiments, Mapping):
+        raise ConfigError(
+            f"{path} must define experiments = {{NAME: Experiment(...), ...}} for {path}:{name}, "
+            f"found {type(experiments).__name__ if experiments is not None else 'no such name'}"
+        )
+    if name not in experiments:
+        raise ConfigError(
+            f"{path} has no experiment {name!r}; expected one of {', '.join(map(str, experiments))}"
+        )
+    if not isinstance(experiments[name], Experiment):
+        raise ConfigError(
+            f"{path}: experiments[{name!r}] must be an Experiment, found "
+            f"{type(experiments[name]).__name__}"
+        )
+    return cast(Experiment, experiments[name])
+
+
 def _plain(kind: Any, value: Any) -> Any:
-    """A value as JSON has it, given its declared type."""
+    """A value of a declared type as JSON."""
     if isinstance(value, tuple):
         return [_plain(typing.get_args(kind)[0], item) for item in value]
     if not dataclasses.is_dataclass(value):
@@ -119,7 +172,7 @@ def _build(kind: Any, values: Any, where: str) -> Any:
 
 
 def _choices(kind: Any) -> dict[str, Any]:
-    """The dataclasses, by name, that a field declared as a union of them may hold."""
+    """The dataclasses, by name, of a field declared as a union of them; empty for other fields."""
     if typing.get_origin(kind) not in (typing.Union, types.UnionType):
         return {}
     inner = [k for k in typing.get_args(kind) if isinstance(k, type)]
@@ -127,7 +180,7 @@ def _choices(kind: Any) -> dict[str, Any]:
 
 
 def _harmonics_and_siren(values: dict[str, Any]) -> dict[str, Any]:
-    """The location encoder of runs saved when it was always SphericalHarmonics and Siren."""
+    """The location encoder of runs from when it was always SphericalHarmonics and Siren."""
     rest = {key: value for key, value in values.items() if key not in ("degree", "features")}
     return {
         "kind": "LocationConfig",

@@ -71,9 +71,7 @@ class Salt(Checked, owner="method"):
 
 Method: TypeAlias = Pair | Melt | Salt
 
-
 Weighting: TypeAlias = Literal["soft_targets", "semivariogram"]
-
 
 Exchange: TypeAlias = Literal["gather", "ring"]
 

@@ -1,12 +1,12 @@
-"""Cached features: what `earth-embed features` writes, read at random.
+"""Feature caches, which `earth-embed features` writes: their format and random access to them.
 
 A folder holds
 
-    features.json             written last: the origin of all, and each shard's size and SHA-256
+    features.json             written last: settings, hold-out rule, size and SHA-256 of each shard
     places.npy                (N, 2) float32: lon, lat of the plain view, degrees
-    00000.array_record, …     one record a row: (K, 2 + D) float32, little-endian
+    00000.array_record, …     one record per row: (K, 2 + D) float32, little-endian
 
-where each of the K views is lon, lat and D features, and the first is the plain one.
+where each of the K views is lon, lat and D features. The first view is the plain one.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from earth_embed.cells import rows_of_split
+from earth_embed.cells import HOLDOUT, rows_of_split
 from earth_embed.coordinates import check_lonlat
 from earth_embed.data.sources import Examples, Source, Views
-from earth_embed.datasets.preparation.pieces import checksum
 from earth_embed.errors import DataError, require
+from earth_embed.files import Stamp, sha256
 
 FEATURES_FILE, PLACES_FILE, FIELD = "features.json", "places.npy", "features"
 
 
 class Shape(NamedTuple):
-    """What the records of a folder hold."""
+    """Numbers of rows, views K and features D of a folder."""
 
     rows: int
     views: int
@@ -52,29 +52,38 @@ def open_features(path: Path, field: str, split: str) -> Source:
 
     Args:
         path: Its features.json.
-        field: "features": there is nothing else.
+        field: "features", the only field.
         split: "train", "validation" or "all"; see `rows_of_split`. The plain view's places decide.
 
     Returns:
-        A source of float32 (B, D), read as they are gathered; `Views` if there are several.
+        A source of float32 (B, D) features, read when gathered; `Views` if K > 1.
 
     Raises:
-        DataError: the folder is unfinished, or not as its features.json says; or there is no such
-            field or split.
+        DataError: the folder is unfinished, differs from its features.json or was made under
+            another hold-out rule; or there is no such field or split.
         EarthEmbedError: array_record is missing.
     """
     if field != FIELD:
         raise DataError(f"{path} has no field {field!r}: expected {FIELD!r}")
     record = read_features_file(path)
+    if (rule := record.get("holdout")) != HOLDOUT:
+        raise DataError(
+            f"{path} was made when other places were held out ({rule or 'no rule'} is recorded, "
+            f"expected {HOLDOUT!r}): the same `earth-embed features` command brings it up to "
+            "date, and encodes nothing again"
+        )
     try:
         shape = Shape(*(int(record[name]) for name in Shape._fields))
-        sizes = {str(shard["file"]): int(shard["bytes"]) for shard in record["shards"]}
+        shards = {
+            str(shard["file"]): Stamp(int(shard["bytes"]), str(shard["sha256"]))
+            for shard in record["shards"]
+        }
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{path} is no record of features: expected rows, views, dim and shards"
         ) from error
-    _check_sizes(path.parent, sizes)
-    records = Records(path.parent, sizes, shape)
+    _check_sizes(path.parent, shards)
+    records = Records(path.parent, list(shards), shape)
     places = _read_places(path.with_name(PLACES_FILE), shape.rows, record.get("places_sha256"))
     rows = rows_of_split(places, split, path)
     views = tuple(CachedView(records, rows, places, view) for view in range(shape.views))
@@ -82,10 +91,10 @@ def open_features(path: Path, field: str, split: str) -> Source:
 
 
 def read_features_file(path: Path) -> dict[str, Any]:
-    """What a features.json says.
+    """Reads a features.json.
 
     Raises:
-        DataError: it is missing, as of a folder that is unfinished, or unreadable.
+        DataError: it is unreadable, or missing because the folder is unfinished.
     """
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -102,13 +111,13 @@ def read_features_file(path: Path) -> dict[str, Any]:
 
 
 class Records:
-    """The records of a folder, read at random."""
+    """Random access to the records of a folder."""
 
-    def __init__(self, folder: Path, shards: Sequence[str] | Mapping[str, int], shape: Shape):
+    def __init__(self, folder: Path, shards: Sequence[str], shape: Shape) -> None:
         """Opens the shards, in order.
 
         Raises:
-            DataError: a shard cannot be read, or they hold another number of rows.
+            DataError: a shard cannot be read, or the shards hold another number of rows.
             EarthEmbedError: array_record is missing.
         """
         try:
@@ -133,7 +142,7 @@ class Records:
         """
         try:
             records = self._records.__getitems__(rows.tolist())
-        except RuntimeError as error:  # riegeli's, whose blocks have checksums
+        except RuntimeError as error:  # from riegeli, whose blocks have checksums
             raise DataError(f"{self.folder} cannot be read: {error}") from error
         _, views, dim = self._shape
         start = view * 4 * (2 + dim)
@@ -153,10 +162,10 @@ class CachedView:
     """One view of some rows of a folder of features.
 
     Attributes:
-        records: The folder's.
-        rows: (N,) the rows of the examples.
-        places: Of all rows, (…, 2) degrees, as places.npy has them.
-        view: Which view is read.
+        records: The folder's records.
+        rows: (N,) the folder's row of each example.
+        places: (…, 2) degrees, the plain places of all rows of the folder.
+        view: Index of the view.
     """
 
     records: Records
@@ -171,8 +180,8 @@ class CachedView:
         """Reads examples by index.
 
         Raises:
-            DataError: a plain view is not where places.npy has it: shards were exchanged, and what
-                was held out would be trained on.
+            DataError: a plain view's place differs from places.npy. The shards were exchanged, and
+                held-out samples would be trained on.
         """
         rows = self.rows[indices]
         found = self.records.read(rows, self.view)
@@ -185,22 +194,18 @@ class CachedView:
         return {"sample": found[:, 2:], "lonlat": found[:, :2]}
 
 
-def _check_sizes(folder: Path, sizes: Mapping[str, int]) -> None:
-    """DataError naming every shard that is not of its size."""
-    wrong = []
-    for name, size in sizes.items():
-        file = folder / name
-        found = f"{file.stat().st_size:,} bytes" if file.is_file() else "no such file"
-        if found != f"{size:,} bytes":
-            wrong.append(f"{file}: expected {size:,} bytes, found {found}")
-    if wrong:
+def _check_sizes(folder: Path, shards: Mapping[str, Stamp]) -> None:
+    """Raises a DataError that names every shard of another size."""
+    files = {folder / name: stamp for name, stamp in shards.items()}
+    damage = {file: stamp.damage(file, contents=False) for file, stamp in files.items()}
+    if wrong := [f"{file}: {what}" for file, what in damage.items() if what]:
         raise DataError("; ".join(wrong))
 
 
-def _read_places(path: Path, rows: int, sha256: str | None) -> np.ndarray:
+def _read_places(path: Path, rows: int, recorded: str | None) -> np.ndarray:
     """(N, 2), degrees."""
-    if (found := checksum(path)) != sha256:
-        raise DataError(f"{path}: expected SHA-256 {sha256}, found {found}")
+    if (found := sha256(path)) != recorded:
+        raise DataError(f"{path}: expected SHA-256 {recorded}, found {found}")
     try:
         places = np.load(path)
     except (OSError, ValueError, EOFError) as error:

@@ -1,7 +1,7 @@
-"""The stateless order of examples: which examples a step sees is a pure function of (seed, step).
+"""The order of examples: which ones a step sees is a pure function of (seed, step).
 
-Nothing about the order is ever saved. Resuming needs the step alone, and however many processes
-share a batch, their slices concatenate to the same global batch.
+No state of the order is saved: resuming needs only the step. However many processes share a batch,
+their slices concatenate to the same global batch.
 """
 
 from __future__ import annotations
@@ -18,17 +18,16 @@ class Draw(NamedTuple):
     """One modality's part of a batch."""
 
     batch: int
-    """Batches of this modality drawn before this one."""
+    """Number of batches of this modality before this one."""
     size: int
-    """Samples in this one."""
+    """Number of samples."""
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
     """Whole batches in an epoch.
 
-    The tail that fills no batch is left out, a different tail each epoch: no batch mixes two
-    epochs, so no example (and with distinct places, no location) repeats within a batch, where it
-    would be a false negative.
+    The remainder, a different one in each epoch, is left out. No batch then mixes two epochs, so
+    no example repeats within a batch, where it would be a false negative.
 
     Raises:
         DataError: fewer examples than one batch.
@@ -47,15 +46,15 @@ def batch_indices(
         count: Examples in the data set.
         batch_size: Global batch size.
         seed: Seed of the order.
-        step: Batches of this data set drawn before this one.
+        step: Number of batches of this data set before this one.
         part: Index of the part.
-        parts: Number of parts; it must divide the batch.
+        parts: Number of parts, which must divide the batch.
 
     Returns:
         (batch_size / parts,) indices into the data set.
 
     Raises:
-        DataError: fewer examples than one batch, or a batch that cannot be so divided.
+        DataError: fewer examples than one batch, or a batch that `parts` does not divide.
     """
     if batch_size % parts:
         raise DataError(f"a batch of {batch_size} cannot be shared by {parts} processes")
@@ -66,16 +65,16 @@ def batch_indices(
 
 
 def view_numbers(indices: np.ndarray, views: int, seed: int, epoch: int) -> np.ndarray:
-    """Which view of each example an epoch reads, where a data set holds several.
+    """Which view of each example an epoch reads, for data sets with several views.
 
-    A hash of (seed, epoch, index) as the order is, but under a name of its own: it says nothing of
-    when in the epoch the example is read.
+    A hash of (seed, epoch, index) like the order of examples, but keyed differently, so the view
+    is independent of when in the epoch the example is read.
 
     Args:
         indices: (B,) examples.
         views: Number of views K.
         seed: Seed of the order.
-        epoch: Epochs read before this one.
+        epoch: Number of epochs before this one.
 
     Returns:
         (B,) int64 in 0 … K − 1, uniform.

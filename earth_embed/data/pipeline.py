@@ -1,8 +1,8 @@
-"""Host batches of one modality after another: tf.data, or a thread that needs no TensorFlow.
+"""Batches on the host, read ahead by tf.data or by threads without TensorFlow.
 
-Each modality has its own stream of consecutive batches, opened at the batch where it is first
-needed. Which examples a batch holds is decided by `order` alone, so both loaders give the same
-batches, and a stream can start anywhere at no cost.
+Each modality has its own stream of consecutive batches, opened at the first batch that is needed.
+`order` alone decides which examples a batch holds, so both loaders give the same batches, and a
+stream can start at any batch at no cost.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from earth_embed.errors import require
 from earth_embed.hashing import hash_string
 
 Read = Callable[[int], Examples]
-"""batch number → examples"""
+"""Batch number → examples."""
 
 
 class Batches:
@@ -40,13 +40,13 @@ class Batches:
         part: int = 0,
         parts: int = 1,
     ) -> None:
-        """Opens nothing yet; a modality's stream opens at its first `read`.
+        """Opens nothing yet: a modality's stream opens at its first `read`.
 
         Args:
             sources: The training examples of each modality.
             settings: How they are read.
             seed: Seed of the order.
-            part: Which part of every batch is read here.
+            part: Index of the part of each batch that this process reads.
             parts: Number of equal parts; see `share_of_process`.
         """
         self.sources = sources
@@ -55,9 +55,9 @@ class Batches:
         self._streams: dict[str, Iterator[Examples]] = {}
 
     def read(self, draws: Mapping[str, Draw]) -> dict[str, Examples]:
-        """This part of each modality's next batch.
+        """This process's part of each drawn modality's next batch.
 
-        Calls must follow one schedule: a modality's batch numbers rise by one.
+        A modality's batch numbers must rise by one from call to call.
         """
         for name, draw in draws.items():
             if name not in self._streams:
@@ -65,7 +65,7 @@ class Batches:
         return {name: next(self._streams[name]) for name in draws}
 
     def describe(self, draws: Mapping[str, Draw]) -> str:
-        """What is in a batch of all processes, and which of its examples are not finite."""
+        """Describes a batch of all processes, and which of its examples are not finite."""
         return "; ".join(self._describe(name, draw) for name, draw in draws.items())
 
     def _describe(self, name: str, draw: Draw) -> str:
@@ -85,7 +85,7 @@ class Batches:
         )
 
     def _seed_of(self, name: str) -> int:
-        return self._seed ^ hash_string(name)  # modalities of one size get orders of their own
+        return self._seed ^ hash_string(name)  # modalities of equal size differ in order
 
     def _open(self, name: str, first: Draw) -> Iterator[Examples]:
         source, seed = self.sources[name], self._seed_of(name)
@@ -93,7 +93,7 @@ class Batches:
             batch_indices, len(source), first.size, seed, part=self._part, parts=self.parts
         )
         per_epoch = steps_per_epoch(len(source), first.size)
-        indices(first.batch)  # a batch that cannot be shared: say so here, not in a worker
+        indices(first.batch)  # raises here, not in a worker, if the batch cannot be divided
 
         def read(batch: int) -> Examples:
             return _gather(source, indices(batch), seed, batch // per_epoch)
@@ -103,14 +103,14 @@ class Batches:
 
 
 def _gather(source: Source, indices: np.ndarray, seed: int, epoch: int) -> Examples:
-    """Examples by index, in the views of this epoch where the source has several."""
+    """Reads examples by index, in this epoch's views if the source has several."""
     if isinstance(source, Views):
         return source.gather_views(indices, view_numbers(indices, len(source.views), seed, epoch))
     return source.gather(indices)
 
 
 def _first(indices: np.ndarray, shown: int = 5) -> str:
-    """The first few indices into a data set, counted from 0."""
+    """The first few indices, as text."""
     return ", ".join([*map(str, indices[:shown]), *(["…"] if len(indices) > shown else [])])
 
 
@@ -130,14 +130,14 @@ def tf_data_stream(read: Read, first: int, prefetch: int, workers: int) -> Itera
     except ImportError as error:
         raise require("tensorflow", "data", 'input.loader = "tf.data"') from error
     tf.config.set_visible_devices([], "GPU")  # the accelerator is JAX's
-    start = read(first)  # what the graph below must know of a batch
+    start = read(first)  # the graph below needs the shapes and types of a batch
     kinds = {name: (value.shape, value.dtype) for name, value in sorted(start.items())}
     failures: dict[int, Exception] = {}
 
     def arrays(batch: np.int64) -> list[np.ndarray]:
         try:
             examples = read(int(batch))
-        except Exception as error:  # TensorFlow would turn it into its own, with a page of text
+        except Exception as error:  # TensorFlow would wrap it in an error of its own, a page long
             failures[int(batch)] = error
             return [np.zeros(*kind) for kind in kinds.values()]
         return [examples[name] for name in kinds]
@@ -151,7 +151,7 @@ def tf_data_stream(read: Read, first: int, prefetch: int, workers: int) -> Itera
     dataset = tf.data.Dataset.range(first + 1, np.iinfo(np.int64).max)
     dataset = dataset.map(load, num_parallel_calls=workers, deterministic=True).prefetch(prefetch)
     options = tf.data.Options()
-    # By default as many threads as cores read; waiting for a disk takes a thread, but no core.
+    # The default is one thread per core, but a thread that waits for a disk needs no core.
     options.threading.private_threadpool_size = workers + 1
     ahead = dataset.with_options(options).as_numpy_iterator()
     yield start

@@ -1,4 +1,4 @@
-"""Random access to the samples of one modality and their places."""
+"""Random access to the samples of a modality and their places."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from earth_embed.errors import DataError
 Examples = dict[str, np.ndarray]
 """{"sample": (B, ...), "lonlat": (B, 2) float32 degrees}"""
 
-
 SMALL = (np.uint8, np.uint16)
-"""Sample types that reach the device as they are stored; all others become float32."""
+"""Sample types that are transferred to the device as they are; all others become float32."""
 
 
 class Source(Protocol):
@@ -60,10 +59,10 @@ class ArraySource:
 
 @dataclass(frozen=True)
 class Views:
-    """Examples of which each has several views: the same rows, seen otherwise and elsewhere.
+    """Examples with several views each: the same rows, augmented and moved.
 
     Attributes:
-        views: K sources of N examples; the first is the plain one.
+        views: K sources of N examples; the first is the plain view.
     """
 
     views: tuple[Source, ...]
@@ -72,11 +71,11 @@ class Views:
         return len(self.views[0])
 
     def gather(self, indices: np.ndarray) -> Examples:
-        """Reads examples by index, in their plain view."""
+        """Reads the plain view of examples by index."""
         return self.views[0].gather(indices)
 
     def gather_views(self, indices: np.ndarray, views: np.ndarray) -> Examples:
-        """Reads examples by index, each in the view (B,) that is asked for."""
+        """Reads examples by index, each in its own view (B,)."""
         order = np.argsort(views, kind="stable")
         parts = [
             source.gather(indices[order[views[order] == view]])

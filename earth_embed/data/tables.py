@@ -1,6 +1,6 @@
-"""A user's own modality without code: a table of places, and samples beside or inside it.
+"""Modalities from a table of places, with the samples inside the table or beside it.
 
-`docs/tables.md` documents the format.
+`docs/pages/how-to/tables.md` documents the format.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ def open_table(path: str | Path, field: str, split: str, text_bytes: int) -> Sou
 
     Args:
         path: The table; see `read_geotable` for its coordinates.
-        field: What holds the samples: a .npy file beside the table with one row per table row; a
+        field: Where the samples are: a .npy file beside the table with one row per table row; a
             column of image files; a numeric column, or several joined by commas; or a text column.
         split: "train", "validation" or "all"; see `rows_of_split`.
         text_bytes: UTF-8 bytes kept of a text.
 
     Returns:
         A source of uint8 images (B, H, W, C), uint8 text (B, text_bytes), or numbers (B, ...):
-        uint8, uint16 or float32. Image and .npy files are read when they are gathered.
+        uint8, uint16 or float32. Image and .npy files are read when gathered.
 
     Raises:
         DataError: the table, the field or a sample is missing or unreadable.
@@ -73,7 +73,7 @@ class TableSource:
 
 
 def _reader(table: pyarrow.Table, path: Path, field: str, text_bytes: int) -> Reader:
-    """Chooses how samples are read from what `field` names."""
+    """The reader for the kind of samples that `field` names."""
     if field not in table.column_names:
         if Path(field).suffix == ".npy":
             return _features(path, path.parent / field, table.num_rows)
@@ -104,7 +104,7 @@ def _reader(table: pyarrow.Table, path: Path, field: str, text_bytes: int) -> Re
 
 
 def _column(table: pyarrow.Table, path: Path, name: str) -> pyarrow.ChunkedArray:
-    """A column without missing values, its dictionary (a categorical's) resolved."""
+    """A column without missing values; categories are replaced by their values."""
     import pyarrow
 
     if name not in table.column_names:
@@ -138,7 +138,7 @@ def _numbers(table: pyarrow.Table, path: Path, field: str, names: list[str]) -> 
 
 
 def _features(path: Path, file: Path, count: int) -> Reader:
-    """An array file of `count` rows, mapped into memory: a read touches only its own rows."""
+    """A memory-mapped array file of `count` rows; a read touches only its own rows."""
     if not file.is_file():
         raise DataError(f"{path}: no such file: {file}")
     try:
@@ -161,7 +161,7 @@ def _features(path: Path, file: Path, count: int) -> Reader:
 
 
 def _float32(batch: np.ndarray, rows: np.ndarray, where: str) -> np.ndarray:
-    """(B, ...) as float32, refused where a number is missing or too large."""
+    """(B, ...) as float32; a DataError if a number is missing or too large."""
     with np.errstate(over="ignore"):
         batch = batch.astype(np.float32, copy=False)
     finite = np.isfinite(batch).reshape(len(batch), -1).all(axis=1)

@@ -1,4 +1,4 @@
-"""TFDS data sets, prepared once as array_record files and read at random.
+"""TFDS data sets: prepared once as array_record files, then read by random access.
 
 TensorFlow is imported only when a data set is prepared or opened.
 """
@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from earth_embed.cells import ROLES
 from earth_embed.coordinates import check_lonlat
+from earth_embed.data.images import decode_image
 from earth_embed.data.sources import SMALL, Examples, Source, encode_text
-from earth_embed.datasets.catalogue import FROM_FILES
-from earth_embed.datasets.preparation.pieces import faults
+from earth_embed.datasets import FROM_FILES
+from earth_embed.datasets.preparation.pieces import damaged_files
 from earth_embed.datasets.preparation.prepared import (
     has_checksums,
     open_published,
@@ -30,18 +32,22 @@ from earth_embed.files import one_at_a_time
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
-OURS = ("blue_marble", "toponyms", "linke_turbidity", "land_labels")
-"""The data sets of this package: made from other packages' files, without a download."""
-
-
 COORDINATES = ("lon", "lat")
+
+# Examples are decoded in groups of about this size. A batch of chips then exists once, not three
+# times, and one group's memory serves the next: touching fresh memory takes longer than decoding.
+_GROUP_BYTES = 12 << 20
+
+Decoder = Callable[[Sequence[Any]], np.ndarray]
+"""B stored values → (B, ...)."""
 
 
 def prepare(dataset: str, data_dir: str | os.PathLike[str] | None) -> tfds.core.DatasetBuilder:
     """Prepares a data set on disk, unless it is there already.
 
     Args:
-        dataset: "name" or "name/config": one of OURS, or another that TFDS knows.
+        dataset: "name" or "name/config": one of `cells.ROLES`, which are made from other packages'
+            files without a download; one of `FROM_FILES`; or another that TFDS knows.
         data_dir: Where data sets are kept; None for TFDS's default (TFDS_DATA_DIR, or
             ~/tensorflow_datasets).
 
@@ -49,8 +55,8 @@ def prepare(dataset: str, data_dir: str | os.PathLike[str] | None) -> tfds.core.
         The TFDS builder of the prepared data set.
 
     Raises:
-        DataError: there is no such data set, it cannot be fetched or written, or a file has not
-            the size that was recorded when it was made.
+        DataError: there is no such data set, it cannot be fetched or written, or a file's size
+            differs from the one recorded when it was made.
         EarthEmbedError: a package that it needs is missing.
     """
     tfds = import_tfds()
@@ -62,14 +68,14 @@ def prepare(dataset: str, data_dir: str | os.PathLike[str] | None) -> tfds.core.
         else:
             builder = tfds.builder(dataset, data_dir=data_dir, file_format="array_record")
         if not Path(builder.data_path).exists():
-            # The processes of a run on one host ask for it all at once; the first one makes it.
+            # All processes of a run on this host ask for it at once; the first one makes it.
             with one_at_a_time(Path(builder.data_path).parent):
                 builder = tfds.builder(dataset, data_dir=data_dir, file_format="array_record")
                 builder.download_and_prepare(file_format="array_record")
     except DataError:
         raise
     except ImportError as error:
-        # TFDS raises some of them anew, without the name.
+        # TFDS re-raises some of them without the name.
         missing = error.name or getattr(error.__cause__, "name", None) or str(error)
         raise require(missing, "worlddata", f"the data set {dataset!r}") from error
     except (OSError, RuntimeError, ParseError) as error:  # a full disk is a RuntimeError here
@@ -77,10 +83,11 @@ def prepare(dataset: str, data_dir: str | os.PathLike[str] | None) -> tfds.core.
         raise DataError(f"cannot prepare the data set {dataset!r} in {place}: {error}") from error
     except ValueError as error:
         raise DataError(
-            f"no data set {dataset!r}: expected one of {', '.join(OURS)} (or name/tiny), or "
+            f"no data set {dataset!r}: expected one of {', '.join(ROLES)} (or name/tiny), or "
             f"another that TFDS knows: {str(error).strip().splitlines()[0]}"
         ) from error
-    if damage := faults(prepared_files(builder), threads=8) if has_checksums(builder) else None:
+    files = prepared_files(builder) if has_checksums(builder) else []
+    if damage := damaged_files(files, threads=8):
         raise DataError(
             f"{next(iter(damage.values()))} (earth-embed prepare {dataset} --source DIR makes "
             "only damaged files anew)"
@@ -106,12 +113,12 @@ def open_tfds(
 
     Returns:
         A source of uint8 images (B, H, W, C), uint8 text (B, text_bytes) or numbers (B, ...),
-        decoded as they are gathered. Numbers are float32, but for uint8 and uint16, which stay as
-        they are: the device standardises them, after a transfer of a quarter or half the bytes.
+        decoded when gathered. Numbers become float32, except uint8 and uint16: they are transferred
+        as they are, in a quarter or half of the bytes, and standardised on the device.
 
     Raises:
-        DataError: no such data set, feature or split, an empty split, a feature of another kind,
-            or no features "lon" and "lat" (degrees).
+        DataError: there is no such data set, feature or split; the split is empty; the feature is
+            of another kind; or there are no features "lon" and "lat" (degrees).
     """
     builder = prepare(dataset, data_dir)
     records = _open_records(builder, (field,), split)
@@ -129,7 +136,7 @@ def read_columns(
         split: A split, or a slice of one.
 
     Returns:
-        For each field, and for "lon" and "lat" (degrees), an array of N values.
+        An array of N values for each field, and for "lon" and "lat" (degrees).
 
     Raises:
         DataError: as `open_tfds`.
@@ -139,15 +146,6 @@ def read_columns(
     return {
         name: np.stack([example[name] for example in examples]) for name in (*COORDINATES, *fields)
     }
-
-
-# Examples decoded at a time: a batch of chips exists once, not three times, and the memory of one
-# group serves the next. To touch memory for the first time takes longer than to decode into it.
-_GROUP_BYTES = 12 << 20
-
-
-Decoder = Callable[[Sequence[Any]], np.ndarray]
-"""B stored values → (B, ...)."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +182,7 @@ class TfdsSource:
 
 
 def _open_records(builder: Any, fields: Sequence[str], split: str) -> Any:
-    """Random access to a split that has the coordinates and these fields; images stay encoded."""
+    """Random access to a split that has coordinates and these fields; images stay encoded."""
     tfds = import_tfds()
     features = builder.info.features
     missing = [name for name in (*COORDINATES, *fields) if name not in features]
@@ -202,8 +200,7 @@ def _open_records(builder: Any, fields: Sequence[str], split: str) -> Any:
         ) from error
     if not count:
         raise DataError(f"split {split!r} of data set {builder.info.full_name!r} is empty")
-    # Images stay encoded here: Pillow alone decodes small ones faster than TFDS, and only those
-    # that are asked for.
+    # Pillow decodes small images faster than TFDS does, and only those of the field asked for.
     images = {
         name: tfds.decode.SkipDecoding()
         for name, feature in features.items()
@@ -215,12 +212,12 @@ def _open_records(builder: Any, fields: Sequence[str], split: str) -> Any:
 def _read(records: Any, indices: Sequence[int]) -> list[dict[str, Any]]:
     try:
         return records.__getitems__(indices)
-    except RuntimeError as error:  # array_record's, of damaged or missing files
+    except RuntimeError as error:  # from array_record: damaged or missing files
         raise DataError(f"{records.dataset_info.full_name!r} cannot be read: {error}") from error
 
 
 def _decoder(builder: Any, field: str, text_bytes: int) -> Decoder:
-    """Chooses how a feature is decoded."""
+    """The decoder of a feature."""
     tfds = import_tfds()
     feature = builder.info.features[field]
     if isinstance(feature, tfds.features.Text):
@@ -241,22 +238,17 @@ def _decoder(builder: Any, field: str, text_bytes: int) -> Decoder:
 
 def _decode_images(encoded: Sequence[bytes], shape: tuple[int, ...], field: str) -> np.ndarray:
     """(B, H, W, C) uint8."""
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise require("pillow", "worlddata", "reading images") from error
-    images = np.empty((len(encoded), *shape), np.uint8)
-    for i, file in enumerate(encoded):
-        try:
-            with Image.open(io.BytesIO(file)) as image:
-                images[i] = np.asarray(image).reshape(shape)
-        except (OSError, SyntaxError, ValueError) as error:
-            raise DataError(f"an image of feature {field!r} cannot be read: {error}") from error
+    images, name = np.empty((len(encoded), *shape), np.uint8), f"an image of feature {field!r}"
+    for image, file in zip(images, encoded, strict=True):
+        decoded = decode_image(io.BytesIO(file), name, "worlddata")
+        if decoded.shape != shape:
+            raise DataError(f"{name} cannot be read: expected {shape}, found {decoded.shape}")
+        image[...] = decoded
     return images
 
 
 def _stack_numbers(values: Sequence[np.ndarray], field: str) -> np.ndarray:
-    """(B, ...); a scalar is a vector of one."""
+    """(B, ...), finite; scalars become vectors of one."""
     batch = np.stack(values)
     if batch.dtype not in SMALL:
         batch = batch.astype(np.float32, copy=False)
@@ -270,12 +262,7 @@ def import_tfds() -> Any:
     try:
         import tensorflow_datasets as tfds
 
-        from earth_embed.datasets import (  # noqa: F401
-            blue_marble,
-            land_labels,
-            linke_turbidity,
-            toponyms,
-        )
+        from earth_embed.datasets import land_labels, training_sets  # noqa: F401 (registers them)
     except ImportError as error:
         raise require(str(error.name), "data", "reading a TFDS data set") from error
     return tfds

@@ -1,4 +1,4 @@
-"""What the data sets of this package have in common: sizes, coordinates, splits and metadata."""
+"""The base class of the data sets from packaged files: sizes, coordinates, splits, metadata."""
 
 from __future__ import annotations
 
@@ -11,19 +11,25 @@ import tensorflow_datasets as tfds
 from earth_embed.cells import is_held_out
 
 SEED = 0
-"""Seed of every draw; another one would be another version of the data sets."""
-
+"""Seed of every draw. Changing it makes another version of the data sets."""
 
 Columns = dict[str, Any]
-"""One sequence of N values for each feature, "lon" and "lat" (degrees) among them."""
+"""A sequence of N values per feature, including "lon" and "lat" (degrees)."""
+
+
+def with_coordinates(sample_features: dict[str, Any]) -> tfds.features.FeaturesDict:
+    """The TFDS features of an example: lon, lat and those of its sample."""
+    lon = tfds.features.Scalar(np.float32, doc="Longitude in degrees, WGS84.")
+    lat = tfds.features.Scalar(np.float32, doc="Latitude in degrees, WGS84.")
+    return tfds.features.FeaturesDict({"lon": lon, "lat": lat, **sample_features})
 
 
 class PlacesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
-    """A TFDS builder of samples at places; a subclass says which features and how to make them.
+    """A TFDS builder of samples at places; subclasses define the features and make the samples.
 
     Attributes:
-        COUNTS: Examples asked for, by configuration ("land_labels" drops a few).
-        ABOUT: The arguments `description`, `homepage` and `citation` of tfds.core.DatasetInfo.
+        COUNTS: Number of examples to draw, by configuration ("land_labels" drops a few).
+        ABOUT: Arguments `description`, `homepage` and `citation` of tfds.core.DatasetInfo.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -36,7 +42,7 @@ class PlacesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
     ABOUT: ClassVar[dict[str, str]]
 
     def sample_features(self) -> dict[str, Any]:
-        """The TFDS features beside lon and lat."""
+        """The TFDS features other than lon and lat."""
         raise NotImplementedError
 
     def make(self, count: int) -> Columns:
@@ -44,18 +50,14 @@ class PlacesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
         raise NotImplementedError
 
     def splits_of(self, lonlat: np.ndarray) -> dict[str, np.ndarray]:
-        """For each split, which of the (N, 2) places belong to it."""
+        """For each split, a mask of the (N, 2) places that belong to it."""
         held_out = is_held_out(lonlat)
         return {"train": ~held_out, "validation": held_out}
 
     def _info(self) -> tfds.core.DatasetInfo:
-        coordinates = {
-            "lon": tfds.features.Scalar(np.float32, doc="Longitude in degrees, WGS84."),
-            "lat": tfds.features.Scalar(np.float32, doc="Latitude in degrees, WGS84."),
-        }
         return tfds.core.DatasetInfo(
             builder=self,
-            features=tfds.features.FeaturesDict({**coordinates, **self.sample_features()}),
+            features=with_coordinates(self.sample_features()),
             supervised_keys=None,
             **self.ABOUT,
         )
@@ -63,7 +65,7 @@ class PlacesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
     def _split_generators(
         self, dl_manager: tfds.download.DownloadManager
     ) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
-        del dl_manager  # The data come with packages.
+        del dl_manager  # nothing is downloaded
         columns = self.make(self.COUNTS[self.builder_config.name])
         members = self.splits_of(np.stack([columns["lon"], columns["lat"]], axis=1))
         return {

@@ -1,7 +1,7 @@
-"""Where Wikipedia's articles lie: the table geo_tags as the wikis publish it, in SQL.
+"""Reads the places of Wikipedia's articles from the SQL dumps of the table geo_tags.
 
 LANGwiki-DATE-geo_tags.sql.gz is a dump of MariaDB or MySQL. Its CREATE TABLE statement names the
-columns, which have changed over the years, and INSERT statements hold the rows.
+columns, which have changed over the years, and its INSERT statements hold the rows.
 """
 
 from __future__ import annotations
@@ -21,23 +21,17 @@ from earth_embed.coordinates import check_lonlat
 from earth_embed.errors import DataError
 
 _CHUNK = 1 << 20
-
+"""Bytes read at a time."""
 
 _LONGEST_ROW = 1 << 16
-"""Bytes; a row of geo_tags has some 100."""
+"""Bytes. A row of geo_tags has about 100."""
 
-
-# A quoted string ends at the first quote that is neither escaped nor doubled. ++ and *+ never look
-# back: a row that is not whole yet fails at once.
+# A quoted string ends at the first quote that is neither escaped nor doubled. The possessive ++
+# and *+ never backtrack, so an incomplete row fails at once.
 _STRING = rb"'(?:[^'\\]++|\\.|'')*+'"
-
-
 _VALUE = rb"(?:(?:_binary\s*)?" + _STRING + rb"|[^',()]++)"
 
-
 _ESCAPE = re.compile(rb"\\(.)|''", re.DOTALL)
-
-
 _ESCAPED = {b"0": b"\0", b"b": b"\b", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"Z": b"\x1a"}
 
 
@@ -48,7 +42,7 @@ class Places:
     Attributes:
         page_id: (N,) int64, ascending and distinct.
         lonlat: (N, 2) float64, degrees.
-        skipped: Rows of the table that are none of these places, by reason.
+        skipped: Number of the table's other rows, by reason.
     """
 
     page_id: np.ndarray
@@ -60,18 +54,18 @@ class Places:
         return bool(row < len(self.page_id) and self.page_id[row] == page_id)
 
     def of(self, page_ids: list[int]) -> np.ndarray:
-        """The places of pages that have one, (N, 2) degrees."""
+        """The places of pages, (N, 2) degrees; each page must have one."""
         return self.lonlat[np.searchsorted(self.page_id, page_ids)]
 
 
 def read_places(path: Path) -> Places:
-    """Reads the primary coordinates on Earth: an article has at most one.
+    """Reads the primary coordinates on Earth, at most one pair per article.
 
     Args:
-        path: A dump of geo_tags, compressed by gzip.
+        path: A gzipped dump of geo_tags.
 
     Raises:
-        DataError: it is damaged, or not such a dump.
+        DataError: the file is damaged, or is no such dump.
     """
     wanted = ("gt_page_id", "gt_globe", "gt_primary", "gt_lat", "gt_lon")
     skipped: Counter[str] = Counter()
@@ -101,7 +95,7 @@ def read_places(path: Path) -> Places:
 def read_rows(
     stream: io.BufferedIOBase, table: str, columns: tuple[str, ...]
 ) -> Iterator[tuple[bytes | None, ...]]:
-    """Reads columns of a table from an SQL dump, holding no more than a piece of it in memory.
+    """Streams columns of a table from an SQL dump.
 
     Args:
         stream: The dump.
@@ -112,11 +106,10 @@ def read_rows(
         The values of each row, as bytes without quotes and escapes; None for NULL.
 
     Raises:
-        ValueError: the stream ends too early, has no such table or column, or a row that cannot
-            be read.
+        ValueError: the stream ends early, lacks the table or a column, or has an unreadable row.
     """
     name = re.escape(table.encode())
-    # Statements begin on a line of their own; within strings a new line is escaped.
+    # Statements begin on new lines; inside strings, newlines are escaped.
     buffer = _Buffer(stream)
     create = buffer.find(rb"\nCREATE TABLE `" + name + rb"` \((.*?)\n\)")
     if create is None:
@@ -149,7 +142,7 @@ def _plain(value: bytes) -> bytes | None:
 
 
 class _Buffer:
-    """The part of a stream that is being looked at."""
+    """A window that moves over a stream."""
 
     def __init__(self, stream: io.BufferedIOBase) -> None:
         self._stream = stream
@@ -157,7 +150,7 @@ class _Buffer:
         self._start = 0
 
     def find(self, pattern: bytes) -> re.Match[bytes] | None:
-        """Goes behind the next match; None if there is none up to the end."""
+        """Moves past the next match; None if there is none before the end."""
         expression = re.compile(pattern, re.DOTALL)
         while (match := expression.search(self._bytes, self._start)) is None:
             self._start = max(self._start, len(self._bytes) - _LONGEST_ROW)
@@ -167,13 +160,13 @@ class _Buffer:
         return match
 
     def take(self, expression: re.Pattern[bytes]) -> re.Match[bytes]:
-        """Goes behind the match that begins here."""
+        """Moves past the match that begins here."""
         while (match := expression.match(self._bytes, self._start)) is None:
             whole = len(self._bytes) - self._start > _LONGEST_ROW
             if whole or not self._more():
                 start = self._bytes[self._start : self._start + 80].strip()
-                fault = "expected a row, found" if whole else "it ends within the rows:"
-                raise ValueError(f"{fault} {start!r}")
+                problem = "expected a row, found" if whole else "it ends within the rows:"
+                raise ValueError(f"{problem} {start!r}")
         self._start = match.end()
         return match
 

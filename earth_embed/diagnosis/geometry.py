@@ -1,11 +1,11 @@
-"""The shape of a cloud of embeddings: how it fills the sphere, and in how many dimensions.
+"""Geometry of a set of embeddings: spread, dimension, retrieval and spatial scale.
 
 All functions take numpy arrays and compute in float64.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -13,16 +13,29 @@ from scipy.spatial import cKDTree
 from earth_embed.coordinates import EARTH_RADIUS_KM, unit_vector
 from earth_embed.errors import DataError
 
+EDGES_KM = np.array([0, 50, 100, 200, 350, 500, 750, 1000, 1500, 2000, 3000, 5000, 7500, 10_000])
+"""Lower edges of the distance classes; the last class has no upper edge."""
 
-def unit(embeddings: np.ndarray) -> np.ndarray:
-    """L2-normalises the rows of (N, D); float64. A zero row stays zero."""
-    embeddings = np.asarray(embeddings, np.float64)
-    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
-    return embeddings / np.where(lengths > 0, lengths, 1)
+FAR_KM = 5000.0
+"""Distance beyond which two places count as unrelated; their similarity is the sill."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Mean similarity of pairs of places, by class of distance."""
+
+    km: list[float]
+    """Mean distance of the pairs in each class."""
+    cosine: list[float]
+    """Mean cosine similarity in each class."""
+    pairs: list[int]
+    """Number of pairs in each class."""
+    half_sill_km: float | None
+    """Distance at which the semivariogram reaches half of its sill; None if it never does."""
 
 
 def alignment(samples: np.ndarray, locations: np.ndarray) -> float:
-    """Mean squared distance of each sample from its own location; 0 is perfect.
+    """Mean squared distance between each sample and its own location; 0 is perfect.
 
         E ‖zᵢ − eᵢ‖²        z, e of unit length
 
@@ -33,15 +46,15 @@ def alignment(samples: np.ndarray, locations: np.ndarray) -> float:
     References:
         Wang & Isola 2020 (arXiv 2005.10242), α = 2.
     """
-    return float(((unit(samples) - unit(locations)) ** 2).sum(axis=1).mean())
+    return float(((_unit(samples) - _unit(locations)) ** 2).sum(axis=1).mean())
 
 
 def uniformity(embeddings: np.ndarray) -> float:
-    """How evenly the embeddings fill the sphere; 0: all are one point, lower is more even.
+    """How evenly the embeddings fill the sphere: 0 if they all coincide, lower is more even.
 
         log E exp(−2 ‖xᵢ − xⱼ‖²)        i ≠ j, x of unit length
 
-    Even ones in D dimensions reach about −4 + 8/D.
+    A uniform distribution in D dimensions reaches about −4 + 8/D.
 
     Args:
         embeddings: (N, D), N ≥ 2.
@@ -49,17 +62,17 @@ def uniformity(embeddings: np.ndarray) -> float:
     References:
         Wang & Isola 2020 (arXiv 2005.10242), t = 2.
     """
-    x = unit(embeddings)
+    x = _unit(embeddings)
     cosines = (x @ x.T)[np.triu_indices(len(x), 1)]
     return float(np.log(np.exp(-2 * (2 - 2 * cosines)).mean()))
 
 
 def effective_rank(embeddings: np.ndarray) -> float:
-    """The dimensions that the embeddings really use, 1 … min(N, D).
+    """Effective number of dimensions in use, 1 … min(N, D); 0 if all embeddings coincide.
 
         exp( −Σₖ pₖ log pₖ )        pₖ = σₖ / Σ σ
 
-    with σ the singular values of the centred embeddings; 0 where all are one point.
+    with σ the singular values of the centred embeddings.
 
     Args:
         embeddings: (N, D).
@@ -76,16 +89,16 @@ def effective_rank(embeddings: np.ndarray) -> float:
 
 
 def intrinsic_dimension(embeddings: np.ndarray) -> float:
-    """The dimension of the surface that the embeddings lie on, by their two nearest neighbours.
+    """Dimension of the surface that the embeddings lie on, from their two nearest neighbours.
 
         N / Σᵢ log(r₂ᵢ / r₁ᵢ)
 
-    with r₁, r₂ the distances to the nearest and the second nearest: the maximum of the likelihood.
-    A smooth function of the place gives 2, whatever D is. More means that neighbouring places
-    differ by more than their position.
+    the maximum-likelihood estimate, with r₁ and r₂ the distances to the nearest and second nearest
+    neighbour. A smooth function of location gives 2, whatever D is; more means that neighbouring
+    places differ by more than their position.
 
     Args:
-        embeddings: (N, D); rows that occur twice count once.
+        embeddings: (N, D); duplicate rows count once.
 
     Raises:
         DataError: fewer than three distinct rows.
@@ -105,19 +118,19 @@ def intrinsic_dimension(embeddings: np.ndarray) -> float:
 def retrieval(
     queries: np.ndarray, candidates: np.ndarray, targets: np.ndarray, ks: tuple[int, ...]
 ) -> dict[int, float]:
-    """Share of the queries whose target is among the k most similar candidates.
+    """Share of queries whose target is among the k most similar candidates.
 
-    A candidate as similar as the target ranks before it: a tie is no credit.
+    A candidate as similar as the target ranks before it: ties earn no credit.
 
     Args:
         queries: (N, D).
         candidates: (M, D).
-        targets: (N,), the row of each query's target among the candidates.
-        ks: The numbers of candidates looked at.
+        targets: (N,) row of each query's target among the candidates.
+        ks: Values of k.
     """
-    cosines = unit(queries) @ unit(candidates).T  # (N, M)
+    cosines = _unit(queries) @ _unit(candidates).T  # (N, M)
     own = cosines[np.arange(len(queries)), targets]
-    # The sums of equal rows may round differently: as similar means to 1e-9.
+    # Sums over equal rows may round differently, so a tie is equality to 1e-9.
     rank = (cosines >= own[:, None] - 1e-9).sum(axis=1)  # 1 is best
     return {k: float((rank <= k).mean()) for k in ks}
 
@@ -133,51 +146,29 @@ def nearest_place(queries: np.ndarray, candidates: np.ndarray) -> tuple[np.ndarr
         (N,) rows of `candidates`; kilometres.
     """
     chords, rows = cKDTree(unit_vector(candidates)).query(unit_vector(queries))
-    angles = 2 * np.arcsin(np.clip(chords / 2, 0, 1))
-    return rows, float(np.median(EARTH_RADIUS_KM * angles))
-
-
-EDGES_KM = np.array([0, 50, 100, 200, 350, 500, 750, 1000, 1500, 2000, 3000, 5000, 7500, 10_000])
-
-
-FAR_KM = 5000.0
-"""Pairs farther apart than this say what unrelated places have in common."""
-
-
-class Curve(NamedTuple):
-    """Mean similarity by distance."""
-
-    km: list[float]
-    """Mean distance of the pairs of each class."""
-    cosine: list[float]
-    """Mean cosine similarity of each class."""
-    pairs: list[int]
-    """Pairs in each class."""
-    half_sill_km: float | None
-    """Where the semivariogram reaches half of its sill; None: not within the classes."""
+    return rows, float(np.median(_great_circle_km(chords)))
 
 
 def similarity_by_distance(lonlat: np.ndarray, embeddings: np.ndarray) -> Curve:
-    """The cosine of pairs of places, in classes of great-circle distance.
+    """Cosine similarity of pairs of places, by class of great-circle distance.
 
-    The semivariogram is γ(d) = 1 − mean cosine at d; its sill is γ of the pairs farther apart than
-    5,000 km, and its half-sill distance is where γ first reaches half of that, by interpolation
-    between the classes (and from γ(0) = 0).
+    The semivariogram is γ(d) = 1 − mean cosine at distance d. Its sill is γ of the pairs more than
+    5,000 km apart. The half-sill distance is where γ first reaches half of the sill, interpolated
+    linearly between the classes and from γ(0) = 0.
 
     Args:
         lonlat: (N, 2), degrees.
         embeddings: (N, D).
 
     Returns:
-        The classes that hold a pair.
+        The classes that hold at least one pair.
     """
     upper = np.triu_indices(len(lonlat), 1)
     points = unit_vector(lonlat)
-    chords = np.linalg.norm(points[upper[0]] - points[upper[1]], axis=1)
-    km = 2 * EARTH_RADIUS_KM * np.arcsin(np.clip(chords / 2, 0, 1))
-    x = unit(embeddings)
+    km = _great_circle_km(np.linalg.norm(points[upper[0]] - points[upper[1]], axis=1))
+    x = _unit(embeddings)
     cosines = (x @ x.T)[upper]
-    classes = np.digitize(km, EDGES_KM[1:])  # the last one is open
+    classes = np.digitize(km, EDGES_KM[1:])
     held = [c for c in range(len(EDGES_KM)) if (classes == c).any()]
     mean_km = [float(km[classes == c].mean()) for c in held]
     mean_cosine = [float(cosines[classes == c].mean()) for c in held]
@@ -199,3 +190,15 @@ def _half_sill(km: list[float], cosine: list[float], far: np.ndarray) -> float |
             share = (half - gammas[i - 1]) / (gammas[i] - gammas[i - 1])
             return float(distances[i - 1] + share * (distances[i] - distances[i - 1]))
     return None
+
+
+def _unit(embeddings: np.ndarray) -> np.ndarray:
+    """L2-normalises the rows of (N, D) in float64; a zero row stays zero."""
+    embeddings = np.asarray(embeddings, np.float64)
+    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    return embeddings / np.where(lengths > 0, lengths, 1)
+
+
+def _great_circle_km(chords: np.ndarray) -> np.ndarray:
+    """Distance along the Earth's surface from the chord between two points of the unit sphere."""
+    return 2 * EARTH_RADIUS_KM * np.arcsin(np.clip(chords / 2, 0, 1))

@@ -1,4 +1,4 @@
-"""Diagnoses a run, and writes what it finds into the run."""
+"""Diagnoses a run and writes the findings into its directory."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from earth_embed.data.open import open_sources
+from earth_embed.data import open_sources
 from earth_embed.data.sources import Examples, Source
+from earth_embed.diagnosis import Settings
 from earth_embed.diagnosis.geometry import (
     alignment,
     effective_rank,
@@ -22,14 +23,19 @@ from earth_embed.diagnosis.geometry import (
     uniformity,
 )
 from earth_embed.diagnosis.limits import conflict, oracle
-from earth_embed.diagnosis.report import write_report
-from earth_embed.diagnosis.results import Between, Diagnosis, Locations, OfModality, Settings
+from earth_embed.diagnosis.results import (
+    Between,
+    Diagnosis,
+    Locations,
+    OfModality,
+    write_report,
+)
 from earth_embed.errors import RunError
 from earth_embed.hashing import epoch_permutation
 from earth_embed.pretrained.encoder import load_towers
 from earth_embed.step.state import Batch
 from earth_embed.step.towers import Params, Towers
-from earth_embed.training.run_dir import read_experiment
+from earth_embed.training.run_dir import check_holdout, read_experiment
 
 
 def diagnose_run(
@@ -42,21 +48,23 @@ def diagnose_run(
 
     Args:
         run_dir: Directory of a run that was trained here.
-        data_dir: Where TFDS keeps its data; None for its default.
-        settings: How much is looked at; None for the defaults.
+        data_dir: Directory of TFDS data sets; None for TFDS's default.
+        settings: How much to look at; None for the defaults.
 
     Raises:
-        RunError: no run there, or one of imported weights, or it cannot be written.
+        RunError: there is no run, it holds imported weights or follows another hold-out rule, or
+            it cannot be written.
         DataError: the run's data sets cannot be read.
-        CheckpointError: no checkpoint that can be used.
+        CheckpointError: there is no usable checkpoint.
     """
     run_dir, settings = Path(run_dir), settings or Settings()
     experiment = read_experiment(run_dir)
+    check_holdout(run_dir)
     folder = run_dir / "diagnosis"
     sources = open_sources(experiment, None if data_dir is None else Path(data_dir))
     training = {name: splits.train for name, splits in sources.items()}
     towers, state = load_towers(run_dir, training)
-    encoder = Encoder(towers, state.params)
+    encoder = ExampleEncoder(towers, state.params)
     try:
         folder.mkdir(exist_ok=True)  # before the work, so that an unwritable run fails at once
     except OSError as error:
@@ -66,8 +74,8 @@ def diagnose_run(
         name: encoder(name, draw_examples(splits.validation, settings.examples, settings.seed))
         for name, splits in sources.items()
     }
-    # Modalities with a space of their own have no samples in each other's.
-    shared = [name for name in held_out if not encoder.towers.has_own_space(name)]
+    # A modality with a space of its own has no samples in the others' space.
+    shared = [name for name in held_out if not towers.has_own_space(name)]
     diagnosis = Diagnosis(
         run=run_dir.resolve().name,
         step=int(state.step),
@@ -81,15 +89,58 @@ def diagnose_run(
             for query, candidate in itertools.permutations(shared, 2)
         ),
         locations=_locations(held_out),
-        gradients=conflict(encoder.towers, encoder.params, _batches(training, settings)),
+        gradients=conflict(towers, state.params, _batches(training, settings)),
     )
     diagnosis.save(folder / "diagnosis.json")
     write_report(folder / "report.html", diagnosis)
     return diagnosis
 
 
+class Encoded(NamedTuple):
+    """One modality's encoded examples."""
+
+    samples: np.ndarray
+    """(N, n) float32."""
+    candidates: np.ndarray
+    """(N, n) float32, what the samples are compared with; see `Towers.candidates`."""
+    locations: np.ndarray
+    """(N, D) float32, location embeddings."""
+    lonlat: np.ndarray
+    """(N, 2) float32, degrees."""
+
+
+class ExampleEncoder:
+    """Encodes examples with a run's towers; compiles once per modality and number of examples."""
+
+    def __init__(self, towers: Towers, params: Params) -> None:
+        """Takes the towers and their parameters."""
+        self._towers, self._params = towers, params
+
+        def encode(params: Params, name: str, examples: Batch) -> tuple[jax.Array, ...]:
+            samples = towers.encode_sample(params, name, examples["sample"])
+            locations = towers.encode_location(params, examples["lonlat"])
+            return samples, towers.candidates(params, name, samples, locations), locations
+
+        self._encode = jax.jit(encode, static_argnums=1)
+
+    def __call__(self, name: str, examples: Examples) -> Encoded:
+        """Encodes one modality's examples."""
+        samples, candidates, locations = jax.device_get(self._encode(self._params, name, examples))
+        return Encoded(samples, candidates, locations, examples["lonlat"])
+
+    def scale(self, name: str) -> float:
+        """The modality's logit scale 1/τ."""
+        return float(self._towers.logit_scale(self._params, name))
+
+
+def draw_examples(source: Source, count: int, seed: int, start: int = 0) -> Examples:
+    """Takes up to `count` examples from position `start` of a seeded order."""
+    rows = epoch_permutation(len(source), seed, 0)[start : start + count]
+    return source.gather(np.sort(rows))
+
+
 def _of_modality(
-    encoder: Encoder, name: str, held_out: Encoded, training: Source, settings: Settings
+    encoder: ExampleEncoder, name: str, held_out: Encoded, training: Source, settings: Settings
 ) -> OfModality:
     samples, candidates = held_out.samples, held_out.candidates
     own = np.arange(len(samples))
@@ -113,14 +164,14 @@ def _of_modality(
 def _between(
     held_out: Mapping[str, Encoded], query: str, candidate: str, ks: tuple[int, ...]
 ) -> Between:
-    asks, answers = held_out[query], held_out[candidate]
-    nearest, km = nearest_place(asks.lonlat, answers.lonlat)
-    count = len(answers.samples)
+    queries, candidates = held_out[query], held_out[candidate]
+    nearest, km = nearest_place(queries.lonlat, candidates.lonlat)
+    count = len(candidates.samples)
     return Between(
         query,
         candidate,
         km,
-        retrieval(asks.samples, answers.samples, nearest, ks),
+        retrieval(queries.samples, candidates.samples, nearest, ks),
         {k: min(k / count, 1.0) for k in ks},
     )
 
@@ -137,7 +188,7 @@ def _locations(held_out: Mapping[str, Encoded]) -> Locations:
 
 
 def _batches(training: Mapping[str, Source], settings: Settings) -> list[Batch]:
-    """Batches of the training examples that follow one another; of one size, to compile once."""
+    """Consecutive batches of training examples, all of one size so that they compile once."""
     batches = []
     for number in range(settings.batches):
         batch = {}
@@ -146,46 +197,3 @@ def _batches(training: Mapping[str, Source], settings: Settings) -> list[Batch]:
             batch[name] = draw_examples(source, max(size, 2), settings.seed, number * size)
         batches.append(batch)
     return batches
-
-
-class Encoded(NamedTuple):
-    """Both sides of one modality's examples."""
-
-    samples: np.ndarray
-    """(N, n) float32."""
-    candidates: np.ndarray
-    """(N, n) float32: what samples are compared with, as `Towers.candidates` has it."""
-    locations: np.ndarray
-    """(N, D) float32: the location embeddings."""
-    lonlat: np.ndarray
-    """(N, 2) float32, degrees."""
-
-
-def draw_examples(source: Source, count: int, seed: int, start: int = 0) -> Examples:
-    """Up to `count` examples, in a seeded order from `start` on; fewer where the source ends."""
-    rows = epoch_permutation(len(source), seed, 0)[start : start + count]
-    return source.gather(np.sort(rows))
-
-
-class Encoder:
-    """Encodes examples with a run's towers, compiled once for each modality and size."""
-
-    def __init__(self, towers: Towers, params: Params) -> None:
-        """Takes the towers and their parameters."""
-        self.towers, self.params = towers, params
-
-        def both(params: Params, name: str, examples: Batch) -> tuple[jax.Array, ...]:
-            samples = towers.encode_sample(params, name, examples["sample"])
-            locations = towers.encode_location(params, examples["lonlat"])
-            return samples, towers.candidates(params, name, samples, locations), locations
-
-        self._both = jax.jit(both, static_argnums=1)
-
-    def __call__(self, name: str, examples: Examples) -> Encoded:
-        """Encodes one modality's examples."""
-        samples, candidates, locations = jax.device_get(self._both(self.params, name, examples))
-        return Encoded(samples, candidates, locations, examples["lonlat"])
-
-    def scale(self, name: str) -> float:
-        """The modality's logit scale 1/τ."""
-        return float(self.towers.logit_scale(self.params, name))

@@ -55,7 +55,6 @@ class Tower(nn.Module):
 
 T = TypeVar("T", bound=type[Tower])
 
-
 _registry: dict[str, type[Tower]] = {}
 
 
@@ -182,8 +181,12 @@ class TextTower(Tower):
             x = (x + nn.gelu(nn.LayerNorm(dtype=self.dtype)(y))) * weight
         count = jnp.maximum(weight.sum(axis=1), 1)  # (B, 1); not 0 for an empty text
         mean = x.sum(axis=1) / count
-        peak = jnp.where(present, x, jnp.finfo(self.dtype).min).max(axis=1)
-        peak = jnp.where(present.any(axis=1), peak, 0)
+        # By its position, found once. The gradient of `max` looks for the maximum's value in an x
+        # that XLA may recompute with another rounding; where it finds none, the gradient is lost.
+        lowest = jnp.finfo(self.dtype).min
+        at = jnp.where(present, x, lowest).argmax(axis=1, keepdims=True)  # (B, 1, width)
+        steps = jnp.arange(x.shape[1])[None, :, None]
+        peak = jnp.where(steps == at, x, 0).sum(axis=1)  # 0 for an empty text
         return nn.Dense(self.features, dtype=self.dtype)(jnp.concatenate([mean, peak], axis=-1))
 
 

@@ -9,14 +9,11 @@ import numpy as np
 # π = A + B + C, with A and B so short that k·A and k·B are exact for |k| < 2¹² (Cody & Waite 1980).
 _PI = (np.float32(3.140625), np.float32(9.67502593994140625e-4), np.float32(1.509957990978376e-7))
 
-
 # Minimax polynomial in r² of (sin r − r)/r³ on |r| ≤ π/2.
 _SINE = (2.6083159809786594e-06, -0.00019810690719168633, 0.00833307858556509, -0.16666659712791443)
 
-
 # The same on |r| ≤ π/4, and that of (cos r − 1 + r²/2)/r⁴ (Cephes, Moshier 1989).
 _SINE_EIGHTH = (-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1)
-
 
 _COSINE_EIGHTH = (2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2)
 

@@ -1,4 +1,4 @@
 """Scores of a run beside its baselines: splits, probes, intervals and their report.
 
-Embeddings are frozen here. What limits a run is the business of `diagnosis/`.
+Embeddings are frozen here. `diagnosis/` finds out what limits a run.
 """

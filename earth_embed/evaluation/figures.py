@@ -1,9 +1,6 @@
-"""The report's figures: score against labels, and maps of targets, predictions and errors."""
+"""The report's figures: score against number of labels, and maps of predictions."""
 
 from __future__ import annotations
-
-import base64
-import io
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,15 +15,8 @@ from earth_embed.tasks.labels import Target
 _SEA, _LAND, _RIGHT, _WRONG = "#e8eef3", "#c9c9c4", "#b9c4b4", "#c0392b"
 
 
-def to_png(figure: Figure) -> str:
-    """The figure as a base64 PNG, for a data URI."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
 def label_curves(results: Results) -> Figure:
-    """Score against number of training labels: a column for each task, a row for each split."""
+    """Score against number of training labels: one column per task, one row per kind of split."""
     columns = column_names(results)
     splits = results.settings.splits
     figure = Figure(figsize=(2.9 * len(columns), 2.8 * len(splits)), layout="constrained")
@@ -46,7 +36,7 @@ def label_curves(results: Results) -> Figure:
 
 
 def task_maps(lonlat: np.ndarray, target: Target, prediction: np.ndarray) -> Figure:
-    """Maps of a target, of its prediction without labels nearby, and of the error.
+    """Maps of a target, its prediction without labels nearby, and the error.
 
     Args:
         lonlat: (N, 2), degrees.
@@ -56,9 +46,9 @@ def task_maps(lonlat: np.ndarray, target: Target, prediction: np.ndarray) -> Fig
     figure = Figure(figsize=(15, 3.6), layout="constrained")
     axes = figure.subplots(1, 3)
     titles = ("target", "prediction, own block held out", "error")
-    for one, title in zip(axes, titles, strict=True):
-        _land(one, lonlat)
-        one.set_title(title, fontsize=10)
+    for panel, title in zip(axes, titles, strict=True):
+        _draw_land(panel, lonlat)
+        panel.set_title(title, fontsize=10)
     if target.kind == "regression":
         _value_maps(figure, axes, lonlat, target, prediction)
     else:
@@ -76,23 +66,24 @@ def _curves(axes: Axes, results: Results, split: str, task: str) -> None:
         ]
         means = np.array([interval.mean for interval in intervals])
         widths = np.array([interval.half_width or 0.0 for interval in intervals])
-        bar = row.feature == INTERPOLATION
-        colour = "black" if bar else f"C{features.index(row.feature) - 1}"
-        line = "--o" if bar else "-o" if row.probe == "ridge" else ":o"
+        is_bar = row.feature == INTERPOLATION
+        colour = "black" if is_bar else f"C{features.index(row.feature) - 1}"
+        line = "--o" if is_bar else "-o" if row.probe == "ridge" else ":o"
         width = 2.2 if row.feature == results.name else 1.3
         axes.plot(x, means, line, c=colour, lw=width, ms=3, label=_row_name(row))
-        if bar or row.feature == results.name:  # bands of all rows would hide the lines
+        if is_bar or row.feature == results.name:  # bands of all rows would hide the lines
             axes.fill_between(x, means - widths, means + widths, color=colour, alpha=0.12, lw=0)
-    # Fits far below a constant guess (ridge on few labels) would flatten all that matters.
-    axes.set_ylim(bottom=max(axes.get_ylim()[0], -0.1))
+    # Fits far below a constant guess (ridge on few labels) and wide bands would flatten the curves.
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(max(bottom, -0.1), min(top, 1.05))
 
 
 def _row_name(row: Row) -> str:
     return row.feature if row.feature == INTERPOLATION else f"{row.feature} ({row.probe})"
 
 
-def _land(axes: Axes, lonlat: np.ndarray) -> None:
-    """Sea behind, and the places themselves as land: they were drawn on land."""
+def _draw_land(axes: Axes, lonlat: np.ndarray) -> None:
+    """Draws the sea as background and the places as land: they all lie on land."""
     axes.set_facecolor(_SEA)
     axes.scatter(lonlat[:, 0], lonlat[:, 1], s=7, c=_LAND, marker="s", lw=0)
     south, north = lonlat[:, 1].min() - 3, lonlat[:, 1].max() + 3
@@ -111,8 +102,8 @@ def _value_maps(
         (prediction, "viridis", low, high),
         (error, "RdBu_r", -reach, reach),
     )
-    for one, (values, colours, least, most) in zip(axes, panels, strict=True):
-        points = one.scatter(
+    for panel, (values, colours, least, most) in zip(axes, panels, strict=True):
+        points = panel.scatter(
             lonlat[:, 0],
             lonlat[:, 1],
             s=3,
@@ -123,7 +114,7 @@ def _value_maps(
             marker="s",
             lw=0,
         )
-        bar = figure.colorbar(points, ax=one, orientation="horizontal", shrink=0.6, pad=0.02)
+        bar = figure.colorbar(points, ax=panel, orientation="horizontal", shrink=0.6, pad=0.02)
         bar.set_label(target.unit, fontsize=8)
         bar.ax.tick_params(labelsize=8)
 
@@ -131,12 +122,12 @@ def _value_maps(
 def _class_maps(
     figure: Figure, axes: np.ndarray, lonlat: np.ndarray, target: Target, prediction: np.ndarray
 ) -> None:
-    # Golden-ratio steps in hue keep classes with neighbouring ids apart, however many there are.
+    # Golden-ratio steps in hue: neighbouring ids get distinct colours for any number of classes.
     ids = np.arange(len(target.classes))
     hue, value = ids * 0.61803398875 % 1, 0.65 + 0.3 * (ids % 3) / 2
     colours = hsv_to_rgb(np.stack([hue, np.full(len(ids), 0.65), value], axis=1))
-    for one, classes in zip(axes, (target.values, prediction), strict=False):
-        one.scatter(lonlat[:, 0], lonlat[:, 1], s=3, c=colours[classes], marker="s", lw=0)
+    for panel, classes in zip(axes, (target.values, prediction), strict=False):
+        panel.scatter(lonlat[:, 0], lonlat[:, 1], s=3, c=colours[classes], marker="s", lw=0)
     wrong = prediction != target.values
     axes[2].scatter(
         lonlat[:, 0], lonlat[:, 1], s=3, c=np.where(wrong, _WRONG, _RIGHT), marker="s", lw=0

@@ -1,8 +1,8 @@
 """The MLP probe: two hidden layers on frozen features, trained in one compiled call.
 
-Shapes never depend on the number of labels: minibatches are rows drawn with replacement from the
-training rows, and the hold-out is cycled to a fixed length. So each pair of feature and task
-compiles once, whatever the split or label count.
+No shape depends on the number of labels: minibatches are drawn with replacement from the training
+rows, and the hold-out is repeated to a fixed length. So a feature and a task compile once for all
+splits and label counts.
 """
 
 from __future__ import annotations
@@ -21,19 +21,10 @@ from earth_embed.evaluation.splits import Split
 from earth_embed.tasks.labels import Target
 
 HIDDEN = (64, 64)
-
-
 BATCH = 128
-
-
 ROUNDS, STEPS_PER_ROUND = 16, 25
-
-
 LEARNING_RATE, WEIGHT_DECAY = 3e-3, 0.3  # chosen on held-out blocks of the validation labels
-
-
 HELD_OUT = 1024
-
 
 Layers: TypeAlias = list[dict[str, jax.Array]]
 
@@ -41,17 +32,17 @@ Layers: TypeAlias = list[dict[str, jax.Array]]
 def mlp_probe(
     features: np.ndarray, outer: Split, inner: Split, seed: int
 ) -> Callable[[Target], np.ndarray]:
-    """A probe for any target: a small network for each.
+    """MLP probe for any target; each target gets its own network.
 
-    AdamW, a fixed cosine schedule of ROUNDS × STEPS_PER_ROUND steps on the inner training rows; of
-    the parameters after each round, those with the least loss on the inner hold-out are kept
-    (early stopping). Squared error on the standardised target, or cross-entropy.
+    AdamW with cosine decay over ROUNDS × STEPS_PER_ROUND steps on the inner training rows. Early
+    stopping: of the parameters after each round, those with the lowest loss on the inner hold-out
+    are kept. The loss is the squared error of the standardised target, or the cross-entropy.
 
     Args:
         features: (N, D) frozen features.
         outer: Training and test rows.
-        inner: A partition of the training rows, drawn as the outer split is.
-        seed: Seed of initialisation and minibatches.
+        inner: A partition of the training rows, drawn like the outer split.
+        seed: Seed of the initialisation and the minibatches.
 
     Returns:
         A function from a target at the N places to predictions of the test rows:
@@ -79,7 +70,7 @@ def mlp_probe(
 
 
 def init_mlp(key: jax.Array, widths: tuple[int, ...]) -> Layers:
-    """Draws one weight matrix and one zero bias for each layer (He et al. 2015).
+    """He initialisation (He et al. 2015): Gaussian weights, zero biases.
 
     Args:
         key: Random key.
@@ -96,7 +87,7 @@ def init_mlp(key: jax.Array, widths: tuple[int, ...]) -> Layers:
 
 
 def apply_mlp(layers: Layers, x: jax.Array) -> jax.Array:
-    """Maps (..., D) features to (..., K) outputs, ReLU between layers."""
+    """Maps (N, D) features to (N, K) outputs, with ReLU between the layers."""
     for layer in layers[:-1]:
         x = jax.nn.relu(x @ layer["weight"] + jnp.expand_dims(layer["bias"], 0))
     return x @ layers[-1]["weight"] + jnp.expand_dims(layers[-1]["bias"], 0)
@@ -106,14 +97,14 @@ def apply_mlp(layers: Layers, x: jax.Array) -> jax.Array:
 def _fit(
     layers: Layers, x: jax.Array, y: jax.Array, batches: jax.Array, held: jax.Array
 ) -> jax.Array:
-    """Trains, and returns the outputs (N, K) of the best parameters at all rows.
+    """Trains, and returns the outputs (N, K) of the best parameters for all rows.
 
     Args:
         layers: Initial parameters.
         x: (N, D) float32, standardised.
         y: (N,) float32 standardised values, or int32 class ids.
-        batches: (rounds, steps, batch) int32 rows of minibatches.
-        held: (H,) int32 rows of the hold-out.
+        batches: (rounds, steps, batch) int32, rows of the minibatches.
+        held: (H,) int32, rows of the hold-out.
     """
     schedule = optax.cosine_decay_schedule(LEARNING_RATE, batches.shape[0] * batches.shape[1])
     optimizer = optax.adamw(schedule, weight_decay=WEIGHT_DECAY)
@@ -121,19 +112,20 @@ def _fit(
     def step(state: tuple, rows: jax.Array) -> tuple[tuple, None]:
         layers, moments = state
         gradient = jax.grad(_loss)(layers, x[rows], y[rows])
-        with jax.numpy_dtype_promotion("standard"):  # optax raises floats to integer step counts
-            updates, moments = optimizer.update(gradient, moments, layers)
+        updates, moments = optimizer.update(gradient, moments, layers)
         return (optax.apply_updates(layers, updates), moments), None
 
-    def round_(state: tuple, rows: jax.Array) -> tuple[tuple, None]:
+    def train_round(state: tuple, rows: jax.Array) -> tuple[tuple, None]:
         training, best, best_loss = state
         training, _ = jax.lax.scan(step, training, rows)
         loss = _loss(training[0], x[held], y[held])
         pick = functools.partial(jnp.where, loss < best_loss)
         return (training, jax.tree.map(pick, training[0], best), pick(loss, best_loss)), None
 
-    start = ((layers, optimizer.init(layers)), layers, jnp.float32(jnp.inf))
-    (_, best, _), _ = jax.lax.scan(round_, start, batches)
+    # Optax's step counts as floats: it multiplies them with floats.
+    moments = jax.tree.map(jnp.float32, optimizer.init(layers))
+    start = ((layers, moments), layers, jnp.float32(jnp.inf))
+    (_, best, _), _ = jax.lax.scan(train_round, start, batches)
     return apply_mlp(best, x)
 
 

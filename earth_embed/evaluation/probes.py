@@ -1,4 +1,4 @@
-"""The ridge probe: a linear map from frozen features, its penalty chosen on an inner hold-out."""
+"""Two predictors of a target: ridge regression on frozen features, and label interpolation."""
 
 from __future__ import annotations
 
@@ -13,20 +13,23 @@ from earth_embed.evaluation.splits import Split
 from earth_embed.tasks.labels import Target
 
 PENALTIES = np.logspace(-6, 2, 9)
-"""Penalties λ per training row; scikit-learn's alpha is λ · rows, so that a λ chosen on the inner
-rows means the same for all rows."""
+"""Penalties λ per training row. scikit-learn's alpha is λ · rows, so that a λ chosen on the inner
+training rows means the same on all training rows."""
+
+_NEAREST = 1e-9
+"""Minimum distance in radians (6 mm), so that weights stay finite at a labelled place."""
 
 
 def ridge_probe(features: np.ndarray, outer: Split, inner: Split) -> Callable[[Target], np.ndarray]:
-    """A probe for any target: scikit-learn's Ridge or RidgeClassifier.
+    """Linear probe for any target: scikit-learn's Ridge or RidgeClassifier.
 
-    λ is the best of `PENALTIES` on the inner hold-out, by squared error or accuracy. One
-    decomposition of the inner features serves every target and every λ.
+    λ is the best of `PENALTIES` on the inner hold-out, by squared error or accuracy. A single
+    decomposition of the inner features serves all targets and all λ.
 
     Args:
         features: (N, D) frozen features.
         outer: Training and test rows.
-        inner: A partition of the training rows, drawn as the outer split is.
+        inner: A partition of the training rows, drawn like the outer split.
 
     Returns:
         A function from a target at the N places to predictions of the test rows:
@@ -47,14 +50,14 @@ def ridge_probe(features: np.ndarray, outer: Split, inner: Split) -> Callable[[T
 def standardise(
     features: np.ndarray, train: np.ndarray, test: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scales both parts to mean 0 and deviation 1 on the training part; constants become 0.
+    """Scales features to mean 0 and standard deviation 1 on the training part; constants become 0.
 
     Returns:
         float64 arrays of shapes (len(train), D) and (len(test), D).
     """
     x_train = features[train].astype(np.float64)
     mean, deviation = x_train.mean(axis=0), x_train.std(axis=0)
-    # A constant column's deviation is rounding error; dividing by it would make noise of it.
+    # A constant column's deviation is rounding error; dividing by it would amplify it to noise.
     constant = deviation <= 1e-6 * np.abs(mean)
     scale = np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, deviation))
     return (x_train - mean) * scale, (features[test].astype(np.float64) - mean) * scale
@@ -68,10 +71,10 @@ class PenaltyPath:
     """
 
     def __init__(self, x_train: np.ndarray, x_test: np.ndarray) -> None:
-        """Decomposes.
+        """Computes the eigendecomposition.
 
         Args:
-            x_train: (n, D) of column means 0, X above.
+            x_train: (n, D), X above; columns have mean 0.
             x_test: (m, D), X' above.
         """
         eigenvalues, vectors = np.linalg.eigh(x_train.T @ x_train)
@@ -80,14 +83,14 @@ class PenaltyPath:
         self.test = x_test @ vectors  # (m, D)
 
     def predict(self, y: np.ndarray, penalties: np.ndarray) -> Iterator[np.ndarray]:
-        """Predictions for each λ in turn.
+        """Predicts with each λ in turn.
 
         Args:
             y: (n, K) training targets.
             penalties: (A,), each λ > 0.
 
         Yields:
-            (m, K), A times.
+            (m, K) predictions, A times.
         """
         mean = y.mean(axis=0)
         moments = self.train.T @ (y - mean)  # (D, K)
@@ -96,43 +99,24 @@ class PenaltyPath:
             yield mean + self.test @ (shrinkage[:, None] * moments)
 
 
-def _choose_penalty(path: PenaltyPath, target: Target, inner: Split) -> float:
-    y_train, y_test = target.values[inner.train], target.values[inner.test]
-    if target.kind == "regression":
-        losses = [
-            np.mean((prediction[:, 0] - y_test) ** 2)
-            for prediction in path.predict(y_train[:, None], PENALTIES)
-        ]
-    else:
-        classes, codes = np.unique(y_train, return_inverse=True)
-        one_hot = 2.0 * np.eye(len(classes))[codes] - 1.0  # ±1, as RidgeClassifier codes classes
-        losses = [
-            np.mean(classes[prediction.argmax(axis=1)] != y_test)
-            for prediction in path.predict(one_hot, PENALTIES)
-        ]
-    # Of equal losses the largest penalty: the smoother map.
-    return float(PENALTIES[::-1][np.argmin(losses[::-1])])
-
-
-_NEAREST = 1e-9
-"""Radians (6 mm). Distances are raised to it, so that weights stay finite at a labelled place."""
-
-
 def interpolator(
     lonlat: np.ndarray, split: Split, neighbours: int = 50
 ) -> Callable[[Target], np.ndarray]:
-    """Inverse-distance weighting over the nearest labels (Shepard 1968), weights 1/d².
+    """Label interpolation: inverse-distance weighting of the nearest labels, with weights 1/d².
 
-    d is the great-circle distance. Classes are elected by weighted vote.
+    d is the great-circle distance. Classes are chosen by weighted vote.
 
     Args:
         lonlat: (N, 2), degrees.
         split: Rows with labels and rows to predict.
-        neighbours: Nearest labels used.
+        neighbours: Number of nearest labels used.
 
     Returns:
         A function from a target at the N places to predictions of the test rows:
         (len(split.test),) values, or class ids.
+
+    References:
+        Shepard 1968, "A two-dimensional interpolation function for irregularly-spaced data".
     """
     points = unit_vector(lonlat)
     nearest_first = np.arange(1, min(neighbours, len(split.train)) + 1)
@@ -150,3 +134,21 @@ def interpolator(
         return votes.reshape(rows, classes).argmax(axis=1)
 
     return predict
+
+
+def _choose_penalty(path: PenaltyPath, target: Target, inner: Split) -> float:
+    y_train, y_test = target.values[inner.train], target.values[inner.test]
+    if target.kind == "regression":
+        losses = [
+            np.mean((prediction[:, 0] - y_test) ** 2)
+            for prediction in path.predict(y_train[:, None], PENALTIES)
+        ]
+    else:
+        classes, codes = np.unique(y_train, return_inverse=True)
+        one_hot = 2.0 * np.eye(len(classes))[codes] - 1.0  # ±1, as RidgeClassifier codes classes
+        losses = [
+            np.mean(classes[prediction.argmax(axis=1)] != y_test)
+            for prediction in path.predict(one_hot, PENALTIES)
+        ]
+    # Of equal losses, the largest penalty: the smoother map.
+    return float(PENALTIES[::-1][np.argmin(losses[::-1])])

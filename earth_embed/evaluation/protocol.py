@@ -1,4 +1,4 @@
-"""The evaluation: every feature, task, split, seed and label count under the same probes."""
+"""The protocol: all features are scored on the same tasks, splits, label counts and probes."""
 
 from __future__ import annotations
 
@@ -29,9 +29,8 @@ from earth_embed.tasks.labels import Labels, Target
 
 _FEWEST_PLACES = 50
 
-
-# One BLAS thread: sums then have one order whatever the number of cores, and BLAS does not fight
-# XLA for them (three times the CPU time where it did).
+# One BLAS thread: the order of sums does not depend on the number of cores, and BLAS does not
+# compete with XLA for them (it took three times the CPU time when it did).
 _one_thread = threadpool_limits.wrap(limits=1, user_api="blas")
 
 
@@ -50,17 +49,17 @@ def evaluate(
         features: Name → (N, D) features at the places of `labels`.
         labels: N labelled places.
         settings: What to run; None for the defaults.
-        name: Which of the features is the run that is evaluated; the others are baselines.
+        name: The feature to evaluate; the others are baselines.
         progress: Whether to show a progress bar.
 
     Returns:
-        One record a task, feature, probe, split, seed, fold and label count: the same, bit for
-        bit, on every call on one machine.
+        One record per task, feature, probe, split, seed, fold and label count; bit-identical on
+        every call on one machine.
 
     Raises:
         ConfigError: `name` is none of the features.
-        DataError: too few places, or places too close for the splits; features that are not
-            finite, or not one a place.
+        DataError: there are too few places, they lie too close together for the splits, or
+            features are not finite or not one row per place.
     """
     settings = settings or Settings()
     _check_features(features, labels, name)
@@ -71,7 +70,7 @@ def evaluate(
         for kind in settings.splits
         for (seed, fold), split in draw_splits(kind, groups[kind], labels, settings).items()
     }
-    # One list for all splits, so that every mean is over the same seeds.
+    # The same counts for all splits, so that every mean is over the same seeds.
     fewest = min(len(split.train) for split in splits.values())
     counts = [*(count for count in settings.label_counts if count < fewest), None]
 
@@ -113,19 +112,19 @@ def evaluate(
 def out_of_block(
     features: np.ndarray, labels: Labels, targets: Iterable[Target], block_degrees: float
 ) -> dict[str, np.ndarray]:
-    """Ridge predictions at every place, each made without a label in the place's own block.
+    """Ridge predictions at every place, made without labels in the place's own block.
 
     Args:
         features: (N, D).
         labels: N labelled places.
-        targets: What to predict there.
+        targets: What to predict.
         block_degrees: Side of the blocks.
 
     Returns:
         Task → (N,) values, or class ids.
 
     Raises:
-        DataError: too few blocks.
+        DataError: there are too few blocks.
     """
     targets = tuple(targets)
     predictions = {target.name: np.empty_like(target.values) for target in targets}
@@ -146,7 +145,7 @@ def select_targets(labels: Labels, tasks: tuple[str, ...]) -> dict[str, Target]:
     """The targets of the tasks.
 
     Raises:
-        ConfigError: an unknown task.
+        ConfigError: a task is unknown.
     """
     unknown = [task for task in tasks if task not in labels.targets]
     if unknown:
@@ -163,13 +162,13 @@ def _probe(
     seed: int,
     settings: Settings,
 ) -> Callable[[Target], np.ndarray]:
-    """What predicts the test rows of `outer` for any target."""
+    """A function that predicts the test rows of `outer` for any target."""
     if row.feature == INTERPOLATION:
         return interpolator(lonlat, outer, settings.neighbours)
     inner = inner_split(groups, outer.train, seed, settings.test_fraction)
     if row.probe == "ridge":
         return ridge_probe(features[row.feature], outer, inner)
-    # No feature's name in the seed: all features get the same minibatches.
+    # The seed does not depend on the feature: all features get the same minibatches.
     held_out = "random" if groups is None else "block"
     seed = hash_string(f"mlp {held_out} {seed}") % 2**31
     return mlp_probe(features[row.feature], outer, inner, seed)

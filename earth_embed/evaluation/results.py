@@ -1,4 +1,4 @@
-"""The scores of an evaluation, one record a split, and what they say together."""
+"""The scores of an evaluation: one record per fit, and their summaries."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from earth_embed.training.run_dir import package_versions
 
 INTERPOLATION = "label interpolation"
 
-
-METRIC_NAMES = {"r2": "R²", "accuracy": "accuracy", "macro_f1": "macro-F1"}
 MEAN = "mean"
 """Stands for the mean over tasks where a task is expected."""
+
+METRIC_NAMES = {"r2": "R²", "accuracy": "accuracy", "macro_f1": "macro-F1"}
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the tables: features and the probe on them (interpolation needs none)."""
+    """A row of the tables: features and the probe on them ("idw" for label interpolation)."""
 
     feature: str
     probe: str
@@ -39,16 +39,16 @@ class Record:
     """The scores of one fit.
 
     Attributes:
-        task: Label predicted.
+        task: Task predicted.
         feature: Name of the features, or INTERPOLATION.
         probe: "ridge", "mlp", or "idw".
         split: One of `Settings.splits`.
-        seed: Seed of the split; of "continents", the continent's number in GeoNames' codes.
-        fold: Fold of the seed's cross-validation; 0 where it has none.
+        seed: Seed of the split; for "continents", the number of the continent held out.
+        fold: Fold of the seed's cross-validation; 0 without folds.
         labels: Training labels asked for; None for all.
-        train: Training labels there were.
-        test: Places that scored the fit.
-        scores: {"r2"} or {"accuracy", "macro_f1"}.
+        train: Training labels used.
+        test: Number of test places.
+        scores: See `scores.score`.
     """
 
     task: str
@@ -69,8 +69,8 @@ class Places:
 
     Attributes:
         scored: Number of places.
-        source: File of a user's own task, and what was assumed of it; empty for the package's own.
-        dropped: Places without a value, by reason.
+        source: File of a user's own task, and what was assumed about it; empty for built-in tasks.
+        dropped: Number of places without a value, by reason.
     """
 
     scored: int
@@ -83,13 +83,13 @@ class Results:
     """Every record of one evaluation.
 
     Attributes:
-        name: The run that is evaluated: one of the features.
+        name: The evaluated run, one of the features.
         settings: What was run.
         kinds: Kind of each task, in the order of the tables.
-        records: One a task, row, split, seed, fold and label count.
+        records: One per task, row, split, seed, fold and label count.
         places: Where each task was scored.
-        scored: What was scored: the split and set of the labels, and the checkpoint.
-        versions: Versions of the packages that made them.
+        scored: Split and config of the labels, and the checkpoint.
+        versions: Versions of the packages that computed the scores.
     """
 
     name: str
@@ -105,38 +105,6 @@ class Results:
         """Rows of the tables, in the order of evaluation."""
         return tuple(dict.fromkeys(Row(r.feature, r.probe) for r in self.records))
 
-    @functools.cached_property
-    def _by_split(self) -> dict[tuple[Row, str, str, int | None], dict[int, list[Record]]]:
-        """The records of each seed, its folds in order."""
-        found: dict[tuple[Row, str, str, int | None], dict[int, list[Record]]] = {}
-        for record in sorted(self.records, key=lambda record: (record.seed, record.fold)):
-            key = (Row(record.feature, record.probe), record.split, record.task, record.labels)
-            found.setdefault(key, {}).setdefault(record.seed, []).append(record)
-        return found
-
-    def label_counts(self, row: Row, split: str, task: str) -> list[int | None]:
-        """Label counts at which a row was fitted, ascending; None (all) last."""
-        counts = set.intersection(
-            *(
-                {key[3] for key in self._by_split if key[:3] == (row, split, name)}
-                for name in self._tasks(task)
-            )
-        )
-        return sorted(counts, key=lambda count: np.inf if count is None else count)
-
-    def mean_train(self, split: str, task: str) -> float:
-        """Mean number of training labels when all are kept."""
-        tasks = self._tasks(task)
-        return float(
-            np.mean(
-                [
-                    r.train
-                    for r in self.records
-                    if r.split == split and r.labels is None and r.task in tasks
-                ]
-            )
-        )
-
     def scores(
         self,
         row: Row,
@@ -146,15 +114,15 @@ class Results:
         labels: int | None = None,
         metric: str | None = None,
     ) -> np.ndarray:
-        """The scores of one row, one a seed: the mean over its folds, R² raised to the floor.
+        """The scores of one row, one per seed: the mean over its folds, R² raised to the floor.
 
         Args:
             row: Features and probe.
             split: One of `Settings.splits`.
-            task: A task, or MEAN for the mean over tasks, seed by seed. A continent on which some
-                task has no places is left out of it.
+            task: A task, or MEAN for the mean over tasks, seed by seed. A continent without places
+                of some task is left out of MEAN.
             labels: Training labels asked for; None for all.
-            metric: "r2", "accuracy" or "macro_f1"; None for R² or accuracy, as the task has it.
+            metric: A key of `Record.scores`; None for the task's headline, R² or accuracy.
         """
         by_task = []
         for name in self._tasks(task):
@@ -166,57 +134,62 @@ class Results:
                         float(np.mean([record.scores[shown] for record in records])),
                         -np.inf if floor is None else floor,
                     )
-                    for seed, records in self._by_split[(row, split, name, labels)].items()
+                    for seed, records in self._by_seed[(row, split, name, labels)].items()
                 }
             )
         common = sorted(set.intersection(*map(set, by_task)))
         return np.mean([[scores[seed] for seed in common] for scores in by_task], axis=0)
 
-    def _tasks(self, task: str) -> tuple[str, ...]:
-        return tuple(self.kinds) if task == MEAN else (task,)
+    def label_counts(self, row: Row, split: str, task: str) -> list[int | None]:
+        """Label counts at which a row was fitted, ascending; None (all) last."""
+        counts = set.intersection(
+            *(
+                {key[3] for key in self._by_seed if key[:3] == (row, split, name)}
+                for name in self._tasks(task)
+            )
+        )
+        return sorted(counts, key=lambda count: np.inf if count is None else count)
+
+    def mean_train(self, split: str, task: str) -> float:
+        """Mean number of training labels when all are used."""
+        tasks = self._tasks(task)
+        full = (r for r in self.records if r.split == split and r.labels is None)
+        return float(np.mean([r.train for r in full if r.task in tasks]))
 
     def summary(self, split: str) -> dict[Row, dict[str, Interval]]:
-        """Mean and interval of each row at all labels: one for each task, and MEAN."""
-        columns = (*self.kinds, MEAN)
+        """Mean and interval of each row for each task and MEAN, with all labels."""
         return {
-            row: {task: mean_interval(self.scores(row, split, task)) for task in columns}
+            row: {task: mean_interval(self.scores(row, split, task)) for task in self._columns}
             for row in self.rows
         }
 
     def best(self, split: str) -> dict[str, Row]:
-        """The row of the highest mean for each task, and MEAN."""
+        """The row with the highest mean for each task and MEAN."""
         summary = self.summary(split)
         return {
             task: max(summary, key=lambda row, task=task: summary[row][task].mean)  # type: ignore[misc]
-            for task in (*self.kinds, MEAN)
+            for task in self._columns
         }
 
-    def interpolation_wins(self, split: str) -> list[str]:
-        """Tasks (and MEAN) where interpolation beats the run under each of its probes."""
-        summary = self.summary(split)
-        (bar,) = (row for row in self.rows if row.feature == INTERPOLATION)
-        mine = [row for row in self.rows if row.feature == self.name]
-        return [
-            task
-            for task in (*self.kinds, MEAN)
-            if summary[bar][task].mean > max(summary[row][task].mean for row in mine)
-        ]
-
     def gains(self, split: str) -> dict[Row, dict[str, Interval]]:
-        """The run minus each of the others, paired by split, under each of the run's probes."""
-        gains = {}
-        for mine in (row for row in self.rows if row.feature == self.name):
-            for row in self.rows:
-                comparable = row.feature == INTERPOLATION or row.probe == mine.probe
-                if row.feature == self.name or not comparable:
-                    continue
-                gains[Row(row.feature, mine.probe)] = {
-                    task: paired_difference(
-                        self.scores(mine, split, task), self.scores(row, split, task)
-                    )
-                    for task in (*self.kinds, MEAN)
-                }
-        return gains
+        """The run minus each of the others under each of the run's probes, paired by split.
+
+        Returns:
+            (other feature, the run's probe) → task → difference.
+        """
+        return {
+            Row(other.feature, mine.probe): {
+                task: paired_difference(
+                    self.scores(mine, split, task), self.scores(other, split, task)
+                )
+                for task in self._columns
+            }
+            for mine in self.rows
+            if mine.feature == self.name
+            for other in self.rows
+            if other.feature == INTERPOLATION
+            or (other.feature != self.name and other.probe == mine.probe)
+        }
 
     def save(self, path: Path) -> None:
         """Writes the results as JSON, whole or not at all.
@@ -225,6 +198,22 @@ class Results:
             EarthEmbedError: the file cannot be written.
         """
         write_text(path, json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False) + "\n")
+
+    @property
+    def _columns(self) -> tuple[str, ...]:
+        return (*self.kinds, MEAN)
+
+    def _tasks(self, task: str) -> tuple[str, ...]:
+        return tuple(self.kinds) if task == MEAN else (task,)
+
+    @functools.cached_property
+    def _by_seed(self) -> dict[tuple[Row, str, str, int | None], dict[int, list[Record]]]:
+        """(row, split, task, label count) → seed → its records, by fold."""
+        found: dict[tuple[Row, str, str, int | None], dict[int, list[Record]]] = {}
+        for record in sorted(self.records, key=lambda record: (record.seed, record.fold)):
+            key = (Row(record.feature, record.probe), record.split, record.task, record.labels)
+            found.setdefault(key, {}).setdefault(record.seed, []).append(record)
+        return found
 
 
 def join(parts: Sequence[Results]) -> Results:
@@ -262,7 +251,7 @@ def load_results(path: Path) -> Results:
 
 
 def column_names(results: Results) -> dict[str, str]:
-    """Task → its heading with the score shown, and MEAN."""
+    """Task → column heading with the score shown, and MEAN."""
     names = {
         task: f"{task}, {METRIC_NAMES[HEADLINE[kind]]}" for task, kind in results.kinds.items()
     }

@@ -1,4 +1,4 @@
-"""Evaluates a run beside its baselines, and writes what it finds into the run."""
+"""Evaluates a run beside its baselines and writes the scores into its directory."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
+from markupsafe import Markup
 
 from earth_embed.coordinates import unit_vector
 from earth_embed.encoders.harmonics.basis import spherical_harmonics
@@ -22,6 +23,10 @@ from earth_embed.pretrained.encoder import load, untrained
 from earth_embed.tasks.labels import Labels, Target, load_labels, refuse_leaks
 from earth_embed.tasks.user_tasks import Task, at_the_same_places, read_task
 
+USUAL_DEGREE, MAX_DEGREE = 15, 40
+"""L of the baseline for an encoder without harmonics, and the maximum: a ridge regression must cope
+with L² features."""
+
 
 def evaluate_run(
     run_dir: str | Path,
@@ -33,33 +38,34 @@ def evaluate_run(
     settings: Settings | None = None,
     own_tasks: Sequence[Task] = (),
     extra_runs: Sequence[str | Path] = (),
-    diagnosis: str | None = None,
+    diagnosis: Markup | None = None,
 ) -> Results:
-    """Evaluates a run; writes results.json and report.html into its folder evaluation.
+    """Evaluates a run; writes results.json and report.html into RUN/evaluation.
 
-    Rasters and polygons are scored at the places of the package's labels: they were drawn uniformly
-    by area on land, no data set of this package shows them, and so all tasks share their splits.
+    Rasters and polygons are scored at the places of the built-in labels, so that all tasks share
+    their splits. These places were drawn uniformly by area on land, and no data set of this package
+    shows them.
 
     Args:
         run_dir: Directory of the run.
         split: Split of the labels: "test" for scores to publish, "validation" to choose settings.
         which: "last" or "best" checkpoint.
-        data_dir: Where TFDS keeps its data; None for its default.
+        data_dir: Directory of TFDS data sets; None for TFDS's default.
         label_config: Config of the labels, "full", "large" or "tiny".
         settings: What to run; None for the defaults.
-        own_tasks: Tasks from the user's files, beside those of the settings. One of the same name
-            takes its place.
-        extra_runs: Further runs, rows of the same tables.
-        diagnosis: HTML section of the report on what limits the run; `diagnosis.read_section`
-            reads it.
+        own_tasks: Tasks from the user's files, besides those of the settings. A task with the name
+            of a built-in one replaces it.
+        extra_runs: Further runs, as rows of the same tables.
+        diagnosis: Section of the report on what limits the run, from
+            `diagnosis.results.read_section`.
 
     Returns:
         The scores, which are also printed.
 
     Raises:
-        ConfigError: an unknown task or none, or two runs in directories of one name.
-        DataError: a task that one of the runs was trained on, or whose file cannot be used.
-        RunError: no run there, or it cannot be written.
+        ConfigError: a task is unknown, there is none, or two runs' directories share a name.
+        DataError: one of the runs was trained on a task, or a task's file cannot be used.
+        RunError: there is no run, or it cannot be written.
     """
     settings = settings or Settings()
     encoders = {}
@@ -84,7 +90,8 @@ def evaluate_run(
     for part in labels:
         features = baselines(run_dir, part.lonlat)
         features |= {name: np.asarray(encoder(part.lonlat)) for name, encoder in encoders.items()}
-        predictions |= out_of_block(  # quick, and refuses places too close for blocks
+        # First, because it is quick and refuses places that lie too close together for blocks.
+        predictions |= out_of_block(
             features[run], part, part.targets.values(), settings.block_degrees[0]
         )
         parts.append(evaluate(features, part, settings, name=run))
@@ -95,8 +102,31 @@ def evaluate_run(
     return results
 
 
+def baselines(run: str | Path, lonlat: np.ndarray) -> dict[str, np.ndarray]:
+    """Features that need no training.
+
+    Args:
+        run: Directory of the run.
+        lonlat: (N, 2), degrees.
+
+    Returns:
+        Name → (N, D) float32: the unit vector; the L² raw spherical harmonics, with the run's own L
+        but at most 40, or 15 if its encoder has no harmonics; and the run's location encoder before
+        training.
+    """
+    start = untrained(run)
+    own = [harmonics.degree for harmonics in harmonics_in(start.experiment.location)]
+    degree = min(max(own, default=USUAL_DEGREE), MAX_DEGREE)
+    harmonics = spherical_harmonics(jnp.asarray(lonlat, jnp.float32), degree)
+    return {
+        "unit vector": unit_vector(lonlat).astype(np.float32),
+        f"harmonics L={degree}": np.asarray(harmonics),
+        "untrained encoder": np.asarray(start(lonlat)),
+    }
+
+
 def _read_labels(labels: Labels, settings: Settings, own_tasks: Sequence[Task]) -> list[Labels]:
-    """The package's labels and the user's own, one for each set of places."""
+    """Built-in and own tasks, one `Labels` for each set of places."""
     own = [task.name for task in own_tasks]
     built_in = select_targets(labels, tuple(task for task in settings.tasks if task not in own))
     if not (own or built_in):
@@ -106,7 +136,7 @@ def _read_labels(labels: Labels, settings: Settings, own_tasks: Sequence[Task]) 
     parts = [Labels(labels.lonlat, built_in)] if built_in else []
     for task in own_tasks:
         part = read_task(task, labels.lonlat)
-        if task.name in labels.targets:  # it asks for the same layer by another file
+        if task.name in labels.targets:  # the same layer from another file
             target: Target = part.targets[task.name]
             layers = target.layers | labels.targets[task.name].layers
             part = Labels(part.lonlat, {task.name: dataclasses.replace(target, layers=layers)})
@@ -115,10 +145,10 @@ def _read_labels(labels: Labels, settings: Settings, own_tasks: Sequence[Task]) 
 
 
 def _make_folder(run_dir: Path, scored: dict[str, str], own_tasks: Sequence[Task]) -> Path:
-    """Makes the folder before the work, so that an unwritable run fails at once.
+    """Makes the folder of the results, before the work: an unwritable run fails at once.
 
-    Scores to publish go to RUN/evaluation, any others to a folder of their own inside it, so that
-    a quick look never replaces them; so do those with tasks of the user's own.
+    Scores to publish go to RUN/evaluation. All others, and those with tasks of the user's own, get
+    a folder inside it, so that a quick look never overwrites scores to publish.
     """
     folder = run_dir / "evaluation"
     if own_tasks or scored != {"labels": "test/full", "checkpoint": "last"}:
@@ -129,30 +159,3 @@ def _make_folder(run_dir: Path, scored: dict[str, str], own_tasks: Sequence[Task
         return folder
     except OSError as error:
         raise RunError(f"cannot write {folder}: {error.strerror}") from error
-
-
-USUAL_DEGREE, MOST_DEGREES = 15, 40
-"""L beside an encoder without harmonics, and the most: L² features must fit a ridge regression."""
-
-
-def baselines(run: str | Path, lonlat: np.ndarray) -> dict[str, np.ndarray]:
-    """Features that need no training.
-
-    Args:
-        run: Directory of the run.
-        lonlat: (N, 2), degrees.
-
-    Returns:
-        Name → (N, D) float32: the unit vector, the L² raw spherical harmonics of the run's own L
-        (at most 40, and 15 where the run's encoder has no harmonics), and the run's location
-        encoder as it was before training.
-    """
-    start = untrained(run)
-    own = [harmonics.degree for harmonics in harmonics_in(start.experiment.location)]
-    degree = min(max(own, default=USUAL_DEGREE), MOST_DEGREES)
-    harmonics = spherical_harmonics(jnp.asarray(lonlat, jnp.float32), degree)
-    return {
-        "unit vector": unit_vector(lonlat).astype(np.float32),
-        f"harmonics L={degree}": np.asarray(harmonics),
-        "untrained encoder": np.asarray(start(lonlat)),
-    }

@@ -1,4 +1,4 @@
-"""Scores of predictions, and what several splits say of a score's mean."""
+"""Scores of predictions, and confidence intervals over splits."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from sklearn.metrics import accuracy_score, f1_score, r2_score
 
 Kind = Literal["regression", "classification"]
 
-
 HEADLINE: dict[Kind, str] = {"regression": "r2", "classification": "accuracy"}
-"""The score shown in tables, and averaged over tasks."""
+"""The score that tables show and that is averaged over tasks."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +22,18 @@ class Interval:
 
     mean: float
     half_width: float | None
+
+    @property
+    def sign(self) -> int:
+        """1 or −1 if the interval lies above or below 0; 0 if it holds 0 or there is none."""
+        certain = self.half_width is not None and abs(self.mean) > self.half_width
+        return (1 if self.mean > 0 else -1) if certain else 0
+
+    @property
+    def signed(self) -> str:
+        """The interval of a difference, as text."""
+        width = "" if self.half_width is None else f" ± {self.half_width:.3f}"
+        return f"{self.mean:+.3f}{width}"
 
     def __str__(self) -> str:
         width = "" if self.half_width is None else f"±{self.half_width:.3f}"
@@ -38,14 +49,16 @@ def score(kind: Kind, truth: np.ndarray, prediction: np.ndarray) -> dict[str, fl
         prediction: (N,), as `truth`.
 
     Returns:
-        {"r2"}: 1 − residual variance over variance; or {"accuracy", "macro_f1"}: macro-F1 is the
-        unweighted mean of F1 over the classes that occur in `truth` or `prediction`.
+        "r2", 1 − residual variance / variance; or "accuracy" and "macro_f1", the unweighted mean of
+        F1 over the classes in `truth` or `prediction`. Also "guess", what the best constant
+        prediction would get: R² 0, or the share of the most frequent class.
     """
     if kind == "regression":
-        return {"r2": float(r2_score(truth, prediction))}
+        return {"r2": float(r2_score(truth, prediction)), "guess": 0.0}
     return {
         "accuracy": float(accuracy_score(truth, prediction)),
         "macro_f1": float(f1_score(truth, prediction, average="macro", zero_division=0.0)),
+        "guess": float(np.unique(truth, return_counts=True)[1].max() / len(truth)),
     }
 
 
@@ -56,7 +69,7 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
     somewhat too narrow (Nadeau & Bengio 2003); compare features by `paired_difference`.
 
     Args:
-        values: (n,) scores, one a split.
+        values: (n,) scores, one per split.
         confidence: Coverage of the interval.
     """
     array = np.asarray(values, np.float64)
@@ -67,11 +80,11 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
 
 
 def paired_difference(first: ArrayLike, second: ArrayLike, confidence: float = 0.95) -> Interval:
-    """Mean of first − second over the same splits: the splits' own difficulty cancels.
+    """Mean of first − second over the same splits: the difficulty of a split cancels.
 
     Args:
-        first: (n,) scores of one feature.
-        second: (n,) scores of the other, split by split.
+        first: (n,) scores, one per split.
+        second: (n,) scores on the same splits.
         confidence: Coverage of the interval.
     """
     return mean_interval(np.asarray(first, np.float64) - np.asarray(second, np.float64), confidence)

@@ -1,8 +1,8 @@
 """Which labelled places train a probe and which test it: at random, or whole groups held out.
 
-A random split asks for interpolation between labelled neighbours; held-out blocks and continents
-ask for transfer to regions without a label. All orders are hashes of (purpose, seed), the same on
-every machine.
+A random split tests interpolation between labelled neighbours; held-out blocks and continents test
+transfer to regions without labels. Every order is seeded with a hash of (purpose, seed) and is the
+same on all machines.
 """
 
 from __future__ import annotations
@@ -18,33 +18,94 @@ from earth_embed.evaluation.settings import CONTINENTS, RANDOM, Settings, block_
 from earth_embed.hashing import epoch_permutation, hash_string
 from earth_embed.tasks.labels import Labels
 
+_FEWEST_OF_A_CONTINENT = 20
+
 
 @dataclass(frozen=True)
 class Split:
     """Two disjoint sets of row indices.
 
     Attributes:
-        train: (M,) int64, rows whose labels the probe sees.
-        test: (N − M,) int64, rows that score it.
+        train: (M,) int64, rows with labels for the probe.
+        test: (N − M,) int64, rows to score it on.
     """
 
     train: np.ndarray
     test: np.ndarray
 
 
+def groups_of(lonlat: np.ndarray, settings: Settings) -> dict[str, np.ndarray | None]:
+    """The groups that each kind of split holds out as a whole.
+
+    Args:
+        lonlat: (N, 2), degrees.
+        settings: Which kinds to use.
+
+    Returns:
+        Kind → (N,) int64 groups, or None for single places.
+    """
+    groups: dict[str, np.ndarray | None] = {RANDOM: None}
+    for degrees in settings.block_degrees:
+        groups[block_split_name(degrees)] = block_of(lonlat, degrees)
+    if settings.continents:
+        groups[CONTINENTS] = continent_of(lonlat)
+    return groups
+
+
+def draw_splits(
+    kind: str, groups: np.ndarray | None, labels: Labels, settings: Settings
+) -> dict[tuple[int, int], Split]:
+    """Draws the splits of one kind.
+
+    Args:
+        kind: One of `Settings.splits`.
+        groups: Its groups, from `groups_of`.
+        labels: N labelled places.
+        settings: Seeds, folds and shares.
+
+    Returns:
+        (seed, fold) → split; for continents, the continent's number takes the place of the seed.
+
+    Raises:
+        DataError: there are too few groups for a split, or for the inner split of its training
+            rows.
+    """
+    rows = np.arange(len(labels.lonlat))
+    splits: dict[tuple[int, int], Split] = {}
+    try:
+        if kind == CONTINENTS and groups is not None:
+            left_out = leave_one_out(groups, _FEWEST_OF_A_CONTINENT)
+            splits = {(continent, 0): split for continent, split in left_out.items()}
+        elif settings.folds:
+            for seed in range(settings.seeds):
+                folds = enumerate(deal(groups, rows, seed, settings.folds))
+                splits |= {(seed, fold): split for fold, split in folds}
+        else:
+            for seed in range(settings.seeds):
+                splits[seed, 0] = hold_out(groups, rows, seed, settings.test_fraction)
+        for (
+            seed,
+            _,
+        ), split in splits.items():  # as the probes will, so that it fails before any work
+            inner_split(groups, split.train, seed, settings.test_fraction)
+    except DataError as error:
+        raise DataError(f"{kind} of {', '.join(labels.targets)}: {error}") from error
+    return splits
+
+
 def hold_out(
     groups: np.ndarray | None, rows: np.ndarray, seed: int, test_fraction: float = 0.2
 ) -> Split:
-    """Holds out places at random, or whole groups drawn in seeded order until they are enough.
+    """Holds out places at random, or whole groups in seeded order until enough places are held out.
 
     Args:
-        groups: (N,) the group of each place, such as its block; None for no groups.
-        rows: (M,) the rows to split.
+        groups: (N,) group of each place, such as its block; None for no groups.
+        rows: (M,) rows to split.
         seed: Seed of the draw.
-        test_fraction: Share of the rows held out, rounded up; the least share where groups are.
+        test_fraction: Share of the rows to hold out, rounded up; with groups, the minimum share.
 
     Raises:
-        DataError: too few places or groups for two sets.
+        DataError: there are too few places or groups for two sets.
     """
     if groups is None:
         held = int(np.ceil(test_fraction * len(rows)))
@@ -61,13 +122,13 @@ def hold_out(
 def deal(
     groups: np.ndarray | None, rows: np.ndarray, seed: int, folds: int = 5
 ) -> tuple[Split, ...]:
-    """Deals places, or whole groups, to folds of about equal size; each row is tested once.
+    """Deals places, or whole groups, into folds of about equal size; each row is tested once.
 
     Args:
-        groups: (N,) the group of each place; None for no groups.
-        rows: (M,) the rows to split.
-        seed: Seed of the dealing.
-        folds: Most folds; fewer come back where there are fewer groups.
+        groups: (N,) group of each place; None for no groups.
+        rows: (M,) rows to split.
+        seed: Seed of the draw.
+        folds: Maximum number of folds; with few groups there may be fewer.
 
     Raises:
         DataError: all places lie in one group.
@@ -86,18 +147,18 @@ def deal(
 
 
 def leave_one_out(groups: np.ndarray, fewest: int) -> dict[int, Split]:
-    """Holds out each group in turn, if it has places enough to score.
+    """Holds out each group in turn if it has enough places to score.
 
     Args:
-        groups: (N,) the group of each place.
-        fewest: Least places of a group that is held out; a smaller one always trains.
+        groups: (N,) group of each place.
+        fewest: Minimum number of places in a held-out group; smaller groups always train.
 
     Returns:
         Group → its split.
 
     Raises:
-        DataError: fewer than three groups are large enough: one to test, and two of which a probe
-            chooses its penalty.
+        DataError: fewer than three groups are large enough. One is tested, and a probe needs two
+            to choose its penalty.
     """
     found, sizes = np.unique(groups, return_counts=True)
     large = found[sizes >= fewest]
@@ -115,30 +176,30 @@ def leave_one_out(groups: np.ndarray, fewest: int) -> dict[int, Split]:
 def inner_split(
     groups: np.ndarray | None, train: np.ndarray, seed: int, test_fraction: float
 ) -> Split:
-    """Splits the training rows once more, in the way of the outer split.
+    """Splits the training rows again, in the same way as the outer split.
 
-    Held-out blocks need hyperparameters chosen on held-out blocks: a random inner hold-out would
-    reward features that merely interpolate, and choose too little regularisation.
+    Hyperparameters for held-out blocks must be chosen on held-out blocks: a random inner hold-out
+    rewards interpolation and leads to too little regularisation.
 
     Args:
-        groups: What the outer split held out together; None for no groups.
+        groups: (N,) groups of the outer split; None for no groups.
         train: Training rows of the outer split.
         seed: Seed of the outer split.
-        test_fraction: Share held out.
+        test_fraction: Share to hold out.
 
     Returns:
         A partition of `train`.
     """
-    # Otherwise equal hashes would order the outer and the inner draw.
+    # A seed of its own: with the outer seed, equal hashes would order both draws.
     return hold_out(groups, train, hash_string(f"inner {seed}"), test_fraction)
 
 
 def limit_labels(train: np.ndarray, count: int | None, seed: int) -> np.ndarray:
-    """Keeps `count` training rows; a smaller count keeps a subset of what a larger one keeps.
+    """Keeps `count` training rows; a smaller count keeps a subset of those of a larger one.
 
     Args:
         train: (M,) row indices.
-        count: Rows kept; None, or more than there are, keeps all.
+        count: Number of rows to keep; None, or more than there are, keeps all.
         seed: Seed of the draw.
     """
     return np.sort(train[_permutation(len(train), "labels", seed)[:count]])
@@ -149,7 +210,7 @@ def _permutation(count: int, purpose: str, seed: int) -> np.ndarray:
 
 
 def _groups_in_seeded_order(groups: np.ndarray, seed: int) -> tuple[np.ndarray, int]:
-    """For each place, the share of all places in groups drawn before its own; and the groups."""
+    """For each place, the share of places in groups drawn before its own; and the group count."""
     found, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     order = _permutation(len(found), "blocks", seed)
     drawn_before = np.empty(len(found))
@@ -164,61 +225,3 @@ def _checked(split: Split, unit: str, count: int) -> Split:
             "more places, or hold out smaller blocks"
         )
     return split
-
-
-_FEWEST_OF_A_CONTINENT = 20
-
-
-def groups_of(lonlat: np.ndarray, settings: Settings) -> dict[str, np.ndarray | None]:
-    """What each kind of split holds out together.
-
-    Args:
-        lonlat: (N, 2), degrees.
-        settings: Which kinds there are.
-
-    Returns:
-        Kind → (N,) int64 groups, or None for single places.
-    """
-    groups: dict[str, np.ndarray | None] = {RANDOM: None}
-    for degrees in settings.block_degrees:
-        groups[block_split_name(degrees)] = block_of(lonlat, degrees)
-    if settings.continents:
-        groups[CONTINENTS] = continent_of(lonlat)
-    return groups
-
-
-def draw_splits(
-    kind: str, groups: np.ndarray | None, labels: Labels, settings: Settings
-) -> dict[tuple[int, int], Split]:
-    """The splits of one kind.
-
-    Args:
-        kind: One of `Settings.splits`.
-        groups: What it holds out together.
-        labels: N labelled places.
-        settings: Seeds, folds and shares.
-
-    Returns:
-        (seed, fold) → split; a continent has its number in place of a seed.
-
-    Raises:
-        DataError: too few groups for a split, or for the probes' own split of its training part.
-    """
-    rows = np.arange(len(labels.lonlat))
-    splits: dict[tuple[int, int], Split] = {}
-    try:
-        if kind == CONTINENTS and groups is not None:
-            left_out = leave_one_out(groups, _FEWEST_OF_A_CONTINENT)
-            splits = {(continent, 0): split for continent, split in left_out.items()}
-        elif settings.folds:
-            for seed in range(settings.seeds):
-                folds = enumerate(deal(groups, rows, seed, settings.folds))
-                splits |= {(seed, fold): split for fold, split in folds}
-        else:
-            for seed in range(settings.seeds):
-                splits[seed, 0] = hold_out(groups, rows, seed, settings.test_fraction)
-        for (seed, _), split in splits.items():  # what the probes will do, before any work
-            inner_split(groups, split.train, seed, settings.test_fraction)
-    except DataError as error:
-        raise DataError(f"{kind} of {', '.join(labels.targets)}: {error}") from error
-    return splits

@@ -1,4 +1,4 @@
-"""The views of some samples, and a frozen encoder's features of them."""
+"""A frozen encoder's features of samples and of their augmented views."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from earth_embed.errors import DataError
 from earth_embed.features.frozen import FrozenEncoder, Params
-from earth_embed.features.inputs import Tokeniser
+from earth_embed.features.inputs import Tokenizer
 from earth_embed.features.views import ViewSettings, augment, jitter
 from earth_embed.hashing import named_key
 
@@ -21,19 +21,13 @@ Encode: TypeAlias = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Stored samples (B, ...) and their rows (B,) → features of their views (B, K, D) float32."""
 
 
-def _keys(views: ViewSettings, name: str, rows: jax.Array, view: jax.Array | int) -> jax.Array:
-    """Keys (B,), functions of (seed, row, view) alone."""
-    key = jax.random.fold_in(named_key(views.seed, name), view)
-    return jax.vmap(partial(jax.random.fold_in, key))(rows)
-
-
 def places_of_views(lonlat: np.ndarray, rows: np.ndarray, views: ViewSettings) -> np.ndarray:
-    """The plain place of each sample, and those of its augmented views.
+    """The places of each sample's views, the plain one first.
 
     Args:
         lonlat: (B, 2), degrees.
-        rows: (B,) where the samples stand in the data set.
-        views: How many there are, and how far they move.
+        rows: (B,) rows of the samples in the data set.
+        views: Number of views, and how far they move.
 
     Returns:
         (B, K, 2), degrees.
@@ -48,16 +42,16 @@ def places_of_views(lonlat: np.ndarray, rows: np.ndarray, views: ViewSettings) -
 def encode_views(
     encoder: FrozenEncoder, params: Params, batch_size: int, views: ViewSettings
 ) -> Encode:
-    """An encoder of images or tokens, compiled for whole batches that the local devices share.
+    """A function that encodes images or tokens in batches, sharded over the local devices.
 
     Args:
-        encoder: What it is.
+        encoder: The encoder.
         params: Its parameters.
         batch_size: Samples encoded at a time, a multiple of the number of local devices.
-        views: What it sees of each sample.
+        views: The views of each sample.
 
     Returns:
-        A function that raises DataError where the samples are not what the encoder reads.
+        The function; it raises DataError if the samples are not what the encoder reads.
     """
     devices = jax.local_devices()
     mesh = jax.make_mesh((len(devices),), ("data",), (AxisType.Auto,), devices=devices)
@@ -71,7 +65,7 @@ def encode_views(
         seen = jax.vmap(partial(augment, settings=views))(keys, images.astype(jnp.float32))
         return encoder.features(params, seen)
 
-    # The plain view is compiled alone, so that others beside it change none of its bits.
+    # The plain view is compiled separately: its bits must not depend on the number of views.
     plain = jax.jit(encoder.features, out_shardings=split)
     other = jax.jit(augmented, out_shardings=split)
 
@@ -91,16 +85,16 @@ def encode_views(
     return encode
 
 
-def encode_texts(tokeniser: Tokeniser, encode: Encode, views: int) -> Encode:
-    """An encoder of UTF-8 bytes (B, L) uint8, filled up with zeros.
+def encode_texts(tokenizer: Tokenizer, encode: Encode, views: int) -> Encode:
+    """A function that encodes texts: UTF-8 bytes (B, L) uint8, padded with zeros.
 
     Args:
-        tokeniser: Makes tokens of texts.
+        tokenizer: Splits texts into tokens.
         encode: Encodes tokens, in one view.
-        views: Views K; all have the same features.
+        views: Number of views K; all have the same features.
 
     Returns:
-        A function that raises DataError where the samples are no texts.
+        The function; it raises DataError if the samples are not texts.
     """
 
     def of_texts(samples: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -108,8 +102,14 @@ def encode_texts(tokeniser: Tokeniser, encode: Encode, views: int) -> Encode:
             raise DataError(
                 f"expected texts; found samples {samples.dtype} of shape {samples.shape[1:]}"
             )
-        # A text that was cut may end within a character.
+        # A text cut to length may end inside a character.
         texts = [row.tobytes().rstrip(b"\0").decode(errors="ignore") for row in samples]
-        return np.repeat(encode(tokeniser(texts), rows), views, axis=1)
+        return np.repeat(encode(tokenizer(texts), rows), views, axis=1)
 
     return of_texts
+
+
+def _keys(views: ViewSettings, name: str, rows: jax.Array, view: jax.Array | int) -> jax.Array:
+    """Keys (B,), functions of (seed, row, view) only."""
+    key = jax.random.fold_in(named_key(views.seed, name), view)
+    return jax.vmap(partial(jax.random.fold_in, key))(rows)

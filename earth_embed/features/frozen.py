@@ -1,9 +1,10 @@
-"""Encoders that others trained, by name: their sizes, what they read and where they are described.
+"""The frozen encoders by name: their architectures, inputs, output sizes and publications.
 
     encoder = PUBLISHED["resnet50_sentinel2"]
     encoder.features(params, chips)  # (N, 2048) float32
 
-`features.weights` reads the weights; `docs/frozen_encoders.md` says where they are published.
+`features.weights` reads the weights; `docs/pages/how-to/frozen_encoders.md` says where they are
+published.
 """
 
 from __future__ import annotations
@@ -16,12 +17,11 @@ import jax
 import jax.numpy as jnp
 
 from earth_embed.features.inputs import ImageInput, TextInput
-from earth_embed.features.text import ClipText, SentenceEncoder
-from earth_embed.features.transformer import Blocks
+from earth_embed.features.transformer import Blocks, ClipText, SentenceEncoder
 from earth_embed.features.vision import ClipImage, ResNet, VisionTransformer
 
 Params: TypeAlias = Any
-"""An encoder's parameters, statistics of batch norms among them."""
+"""An encoder's parameters, including the statistics of its batch norms."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class FrozenEncoder:
 
     Attributes:
         module: The network.
-        input: What it reads.
-        dim: Number of its features.
-        source: The publications of architecture and weights.
+        input: How its input is prepared.
+        dim: Number of features.
+        source: Publications of the architecture and the weights.
     """
 
     module: nn.Module
@@ -41,34 +41,28 @@ class FrozenEncoder:
     source: str
 
     def features(self, params: Params, samples: jax.Array) -> jax.Array:
-        """Features (N, dim) float32 of stored samples; no gradient passes.
+        """Features (N, dim) float32 of stored samples, without a gradient.
 
         Args:
-            params: Of the shapes that `shapes` has.
+            params: The parameters, of the shapes of `shapes()`.
             samples: (N, ...), images as they are stored or tokens; see `input`.
 
         Raises:
             DataError: the samples are not what the encoder reads.
         """
-        # Stopped on the way in, so that differentiating a step computes nothing more in here.
+        # Stopping the gradient at the input saves the backward pass through the encoder.
         params, samples = jax.lax.stop_gradient((params, self.input.prepare(samples)))
         return jnp.asarray(self.module.apply({"params": params}, samples))
 
     def shapes(self) -> Params:
-        """The tree of the parameters' shapes; nothing is computed or allocated."""
+        """The shapes of the parameters, without computing or allocating them."""
         variables = jax.eval_shape(self.module.init, jax.random.key(0), self.input.example)
         return variables["params"]
 
 
 _SENTINEL2 = ImageInput(224, 256, (0.0,) * 13, (10_000.0,) * 13)
-
-
 _IMAGENET = ImageInput(224, 256, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
-
-
 _HALF = ImageInput(224, 248, (127.5,) * 3, (127.5,) * 3, "cubic")
-
-
 _CLIP = ImageInput(
     224,
     224,
@@ -77,27 +71,14 @@ _CLIP = ImageInput(
     "cubic",
 )
 
-
 _RESNET18 = ResNet((2, 2, 2, 2), bottleneck=False)
-
-
 _RESNET50 = ResNet((3, 4, 6, 3), bottleneck=True)
-
-
 _VIT_S16 = VisionTransformer(Blocks(384, 12, 6), patch=16)
 
-
-_HE, _DOSOVITSKIY = (
-    "He et al. 2015 (arXiv 1512.03385)",
-    "Dosovitskiy et al. 2020 (arXiv 2010.11929)",
-)
-
-
+_HE = "He et al. 2015 (arXiv 1512.03385)"
+_DOSOVITSKIY = "Dosovitskiy et al. 2020 (arXiv 2010.11929)"
 _SSL4EO = "SSL4EO-S12, MoCo (arXiv 2211.07044)"
-
-
 _RADFORD = "Radford et al. 2021 (arXiv 2103.00020)"
-
 
 PUBLISHED: dict[str, FrozenEncoder] = {
     "resnet18_sentinel2": FrozenEncoder(_RESNET18, _SENTINEL2, 512, f"{_HE}; {_SSL4EO}"),

@@ -1,4 +1,4 @@
-"""From stored samples to what a frozen encoder was trained to read: images, and texts as tokens."""
+"""Prepares stored samples for frozen encoders: images, and texts as tokens."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from earth_embed.errors import DataError, require
-from earth_embed.features.text import PADDING
+from earth_embed.features.transformer import PADDING
 
 CIRRUS = 10
-"""Where band B10 lies among Sentinel-2's 13 bands B1 … B8, B8A, B9, B10, B11, B12."""
+"""Index of band B10 among Sentinel-2's 13 bands B1 … B8, B8A, B9, B10, B11, B12."""
+
+STEP = 8
+"""Token lengths are multiples of this, so that few lengths are compiled."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +26,11 @@ class ImageInput:
     """How images are resized, cropped and standardised.
 
     Attributes:
-        size: Side of the square that the encoder reads, pixels.
-        resize: Length that the shorter side is brought to first; the centre is cut out then.
-        mean: Of each channel, in the units in which images are stored.
-        std: Of each channel, likewise.
-        method: How images are resized, with a filter as wide as the reduction.
+        size: Side of the square input, pixels.
+        resize: Length to which the shorter side is resized before the centre is cropped, pixels.
+        mean: Mean of each channel, in the units of stored images.
+        std: Standard deviation of each channel, in the same units.
+        method: Interpolation of the antialiased resizing.
     """
 
     size: int
@@ -42,11 +45,11 @@ class ImageInput:
         return jax.ShapeDtypeStruct((1, self.size, self.size, len(self.mean)), jnp.float32)
 
     def prepare(self, images: jax.Array) -> jax.Array:
-        """Maps images as stored to what the encoder reads.
+        """Resizes, crops and standardises stored images.
 
         Args:
-            images: (N, H, W, C) uint8, uint16 or float32. Where 13 channels are expected, 12 are
-                taken as Sentinel-2 without B10, which becomes 0.
+            images: (N, H, W, C) uint8, uint16 or float32. If 13 channels are expected, 12 are taken
+                as Sentinel-2 without B10, which is filled with 0.
 
         Returns:
             (N, size, size, C) float32.
@@ -82,8 +85,8 @@ class ImageInput:
 def with_cirrus(chips: jax.Array) -> jax.Array:
     """Inserts band B10, all zeros, into Sentinel-2 chips of 12 bands.
 
-    Level 2A has no B10, which sees cirrus clouds and not the ground; the encoders of SSL4EO-S12
-    were trained on level 1C, which has. SatCLIP fills it so for S2-100K.
+    Level 2A lacks B10, which shows cirrus clouds and not the ground. The encoders of SSL4EO-S12
+    were trained on level 1C, which has it. SatCLIP fills in zeros for S2-100K too.
 
     Args:
         chips: (..., 12), the bands B1 … B8, B8A, B9, B11, B12.
@@ -100,11 +103,11 @@ def with_cirrus(chips: jax.Array) -> jax.Array:
 
 @dataclass(frozen=True)
 class TextInput:
-    """Which tokens there are, and how many a text may have.
+    """The tokens of an encoder.
 
     Attributes:
-        length: Most tokens of a text, those that begin and end it among them.
-        vocabulary: Number of tokens that the encoder knows.
+        length: Maximum number of tokens of a text, including those that begin and end it.
+        vocabulary: Number of different tokens.
     """
 
     length: int
@@ -116,10 +119,10 @@ class TextInput:
         return jax.ShapeDtypeStruct((1, self.length), jnp.int32)
 
     def prepare(self, tokens: jax.Array) -> jax.Array:
-        """Checks tokens (N, T) int32 of a `Tokeniser`, T ≤ length, and returns them.
+        """Checks the tokens (N, T) int32 of a `Tokenizer`, T ≤ length, and returns them.
 
         Raises:
-            DataError: they are of another shape or type, or too many.
+            DataError: the shape or type is another, or there are too many tokens.
         """
         if tokens.ndim != 2 or tokens.dtype != jnp.int32 or tokens.shape[1] > self.length:
             raise DataError(
@@ -129,33 +132,29 @@ class TextInput:
         return tokens
 
 
-STEP = 8
-"""Lengths are multiples of this, so that few of them are compiled."""
-
-
-class Tokeniser:
-    """CLIP's byte pairs, BERT's word pieces, or whatever else the file defines."""
+class Tokenizer:
+    """Splits texts into tokens: CLIP's byte pairs, BERT's word pieces, or what the file defines."""
 
     def __init__(self, path: Path, read: TextInput) -> None:
         """Reads a tokenizer.json.
 
         Args:
             path: The file.
-            read: What the encoder reads.
+            read: The tokens of the encoder.
 
         Raises:
-            DataError: no such file, or one that is no tokeniser, or that of another encoder.
+            DataError: the file is missing, is no tokenizer, or is another encoder's.
             EarthEmbedError: the package that reads it is missing.
         """
         try:
-            from tokenizers import Tokenizer
+            import tokenizers
         except ImportError as error:
             raise require("tokenizers", "features", f"reading {path}") from error
         if not path.is_file():
-            raise DataError(f"no tokeniser {str(path)!r}: expected the model's tokenizer.json")
+            raise DataError(f"no tokenizer {str(path)!r}: expected the model's tokenizer.json")
         try:
-            self._tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # its Rust side raises nothing more special
+            self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
+        except Exception as error:  # its Rust code raises plain Exception
             raise DataError(f"{path} is no tokenizer.json: {error}") from error
         if (found := self._tokenizer.get_vocab_size()) != read.vocabulary:
             raise DataError(
@@ -166,7 +165,7 @@ class Tokeniser:
         self._length = read.length
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """Tokens (N, T) int32, filled up with PADDING; T is the longest's, rounded up."""
+        """Tokens (N, T) int32, padded with PADDING; T is the longest text's length, rounded up."""
         tokens = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
         longest = max(map(len, tokens), default=0)
         filled = np.full((len(tokens), min(self._length, -(-longest // STEP) * STEP)), PADDING)

@@ -1,6 +1,6 @@
-"""A folder of features, made shard by shard by any number of processes: what was stopped goes on.
+"""Writes a feature cache shard by shard, in any number of processes, and resumes where it stopped.
 
-A shard appears whole, its record (size, SHA-256) after it, and `features.json` after all of them.
+A shard appears whole, then its record (size, SHA-256), and after all shards `features.json`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from earth_embed.cells import HOLDOUT
 from earth_embed.data.features import (
     FEATURES_FILE,
     PLACES_FILE,
@@ -24,30 +25,29 @@ from earth_embed.data.features import (
 )
 from earth_embed.datasets.preparation.pieces import (
     Piece,
-    checksum,
-    fault,
+    damage,
     forget,
     make_piece,
     read_record,
     remove_leftovers,
 )
 from earth_embed.errors import DataError, EarthEmbedError
-from earth_embed.files import atomic_output, one_at_a_time, write_text
+from earth_embed.files import atomic_output, one_at_a_time, sha256, write_text
 from earth_embed.processes import check_same, from_main, wait_for_all
 
-_RESULTS = ("shards", "places_sha256")
-"""What features.json has beside the settings."""
+_RESULTS = ("holdout", "shards", "places_sha256")
+"""What features.json holds beside the settings."""
 
 
 class Shards:
     """The shards of one folder."""
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], count: int) -> None:
-        """Takes the names; nothing is read or written.
+        """Names the shards; nothing is read or written.
 
         Args:
             folder: Where they go.
-            settings: What decides the features, as JSON has it: rows, views and dim among them.
+            settings: JSON values that decide the features, including rows, views and dim.
             count: Number of shards.
         """
         self.folder, self.count = folder, count
@@ -56,12 +56,13 @@ class Shards:
 
     @contextlib.contextmanager
     def begun(self) -> Iterator[bool]:
-        """Holds the folder against other runs; yields whether it is whole already.
+        """Locks the folder against other runs; yields whether it is already complete.
 
-        Every process of the run must come here.
+        All processes of the run must call this. A complete folder that holds out other places
+        than today's rule is brought up to date: features do not depend on the rule.
 
         Raises:
-            DataError: what is there was made with other settings, or by something else.
+            DataError: the folder was made with other settings, or by something else.
             EarthEmbedError: the folder cannot be written.
             RunError: the processes have different settings.
         """
@@ -69,14 +70,17 @@ class Shards:
         with contextlib.ExitStack() as stack:
 
             def begin() -> bool:
-                self._check()  # before the lock is written into what may be another's folder
+                self._check()  # before the lock file is put into what may be a foreign folder
                 try:
                     stack.enter_context(one_at_a_time(self.folder))
                 except OSError as error:
                     reason = error.strerror or error
                     raise EarthEmbedError(f"cannot write {self.folder}: {reason}") from error
-                self._check()  # another run may have begun or ended while this one waited
+                self._check()  # again: another run may have worked here while this one waited
                 if whole := self.record.exists():
+                    found = read_features_file(self.record)
+                    if found.get("holdout") != HOLDOUT:
+                        self._write_record(found.get("shards"), found.get("places_sha256"))
                     self._clean()
                 else:
                     remove_leftovers(self.folder)
@@ -86,8 +90,8 @@ class Shards:
             yield from_main(begin)
 
     def has(self, number: int) -> bool:
-        """Whether a shard is there, of the recorded size."""
-        return fault(self._file(number)) is None
+        """Whether a shard exists with its recorded size."""
+        return damage(self._file(number)) is None
 
     def save(self, number: int, lonlat: np.ndarray, features: np.ndarray) -> None:
         """Writes a shard: lonlat (B, K, 2) and features (B, K, D), float32.
@@ -103,7 +107,7 @@ class Shards:
         make_piece(piece, self.folder, iter)
 
     def finish(self) -> None:
-        """Writes places.npy and then features.json, once every process has made its shards.
+        """Writes places.npy and then features.json, after all processes have made their shards.
 
         Raises:
             DataError: a shard is missing or damaged.
@@ -118,7 +122,7 @@ class Shards:
         written = [read_record(self.folder / name) for name in names]
         records = Records(self.folder, names, shape)
         with atomic_output(self.folder / PLACES_FILE) as temporary:
-            # In parts: all features at once may not fit into memory.
+            # In parts, since all features together may not fit into memory.
             parts = np.array_split(np.arange(shape.rows), self.count)
             np.save(temporary, np.concatenate([records.read(part, 0)[:, :2] for part in parts]))
         shards = [
@@ -126,13 +130,16 @@ class Shards:
             for name, one in zip(names, written, strict=True)
             if one
         ]
-        results = {"shards": shards, "places_sha256": checksum(self.folder / PLACES_FILE)}
-        text = json.dumps({**self._settings, **results}, indent=1) + "\n"
-        write_text(self.record, text)
+        self._write_record(shards, sha256(self.folder / PLACES_FILE))
         self._clean()
 
+    def _write_record(self, shards: Any, places_sha256: Any) -> None:
+        """Writes features.json, with today's hold-out rule."""
+        results = dict(zip(_RESULTS, (HOLDOUT, shards, places_sha256), strict=True))
+        write_text(self.record, json.dumps({**self._settings, **results}, indent=1) + "\n")
+
     def _clean(self) -> None:
-        """Removes what features.json has made superfluous."""
+        """Removes the files that features.json supersedes."""
         self._plan.unlink(missing_ok=True)
         for number in range(self.count):
             forget(self._file(number))
@@ -141,7 +148,7 @@ class Shards:
         return self.folder / shard_file(number)
 
     def _check(self) -> None:
-        """DataError where the folder was begun with other settings, or by something else."""
+        """Raises a DataError if the folder was begun with other settings, or by something else."""
         begun = [path for path in (self.record, self._plan) if path.exists()]
         if begun:
             self._check_settings(begun[0])

@@ -1,4 +1,4 @@
-"""How many views of each sample a feature cache holds, and how they differ."""
+"""Augmented views of a sample: SimCLR's crops, flips and blur, and jitter of its place."""
 
 from __future__ import annotations
 
@@ -13,80 +13,78 @@ from earth_embed.coordinates import EARTH_RADIUS_KM, unit_vector
 from earth_embed.errors import Checks
 
 SMALLEST_BLUR = 0.1
-"""Smallest σ of a blur, pixels (SimCLR's)."""
-
+"""Smallest σ of a blur, pixels, as in SimCLR."""
 
 HALF_CIRCUMFERENCE_M = 20_015_114.0
-"""From a point to its antipode, metres."""
-
-
-@dataclass(frozen=True)
-class ViewSettings:
-    """The first view is the sample and its place as they are; the others are drawn."""
-
-    views: int = 1
-    """Views K of each sample: the plain one and K − 1 augmented ones."""
-    jitter_m: float = 0.0
-    """Radius in metres of the disc in which an augmented view's place is drawn uniformly."""
-    crop: float = 0.2
-    """Smallest part of an image's area that a random resized crop keeps; 1 keeps all."""
-    flips: bool = True
-    """Mirror images, left to right and top to bottom, each with probability ½."""
-    blur: float = 2.0
-    """Largest σ in pixels of the Gaussian blur of every second image; 0 blurs none."""
-    seed: int = 0
-    """What all of it is drawn from, with the row and the view."""
-
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        faults = Checks("the views", self)
-        faults.at_least("views", self.views, 1)
-        faults.at_least("seed", self.seed, 0)
-        faults.expect(
-            0 <= self.jitter_m <= HALF_CIRCUMFERENCE_M,
-            "jitter_m",
-            self.jitter_m,
-            f"0 … {HALF_CIRCUMFERENCE_M:.0f} metres",
-        )
-        faults.expect(
-            self.views > 1 or not self.jitter_m,
-            "views",
-            self.views,
-            f"at least 2, since jitter_m = {self.jitter_m} moves the augmented views alone",
-        )
-        faults.expect(0 < self.crop <= 1, "crop", self.crop, "a part of the area in (0, 1]")
-        faults.expect(
-            self.blur == 0 or SMALLEST_BLUR <= self.blur < math.inf,
-            "blur",
-            self.blur,
-            f"0, or σ ≥ {SMALLEST_BLUR} pixels",
-        )
-        faults.expect(
-            self.views == 1 or self.jitter_m > 0 or self.crop < 1 or self.flips or self.blur > 0,
-            "views",
-            self.views,
-            "1, as all views would be the same",
-        )
-        faults.raise_if_any()
-
+"""Distance from a point to its antipode, metres."""
 
 _RATIO = 4 / 3
-"""Most elongated crop, as long against its height as the image is, times this or its inverse."""
-
+"""Largest change of a crop's aspect ratio, relative to the image's."""
 
 _BLURRED = 0.5
 """Probability that an image is blurred."""
 
 
-def augment(key: jax.Array, image: jax.Array, settings: ViewSettings) -> jax.Array:
-    """A random resized crop, flips and a blur, one after the other.
+@dataclass(frozen=True)
+class ViewSettings:
+    """The views of each sample. The first is plain; the others are augmented at random."""
 
-    SimCLR's, without its distortions of colour: a satellite's band is a measurement.
+    views: int = 1
+    """Number of views K of each sample: the plain one and K − 1 augmented ones."""
+    jitter_m: float = 0.0
+    """Move the place of an augmented view uniformly within a disc of this radius, metres."""
+    crop: float = 0.2
+    """Smallest fraction of the image's area that a random resized crop keeps; 1 keeps all."""
+    flips: bool = True
+    """Flip images left to right and top to bottom, each with probability ½."""
+    blur: float = 2.0
+    """Largest σ of a Gaussian blur, pixels, applied with probability ½; 0 for no blur."""
+    seed: int = 0
+    """Seed of the augmented views."""
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        checks = Checks("the views", self)
+        checks.at_least("views", self.views, 1)
+        checks.at_least("seed", self.seed, 0)
+        checks.expect(
+            0 <= self.jitter_m <= HALF_CIRCUMFERENCE_M,
+            "jitter_m",
+            self.jitter_m,
+            f"0 … {HALF_CIRCUMFERENCE_M:.0f} metres",
+        )
+        checks.expect(
+            self.views > 1 or not self.jitter_m,
+            "views",
+            self.views,
+            f"at least 2, since jitter_m = {self.jitter_m} moves the augmented views alone",
+        )
+        checks.expect(0 < self.crop <= 1, "crop", self.crop, "a part of the area in (0, 1]")
+        checks.expect(
+            self.blur == 0 or SMALLEST_BLUR <= self.blur < math.inf,
+            "blur",
+            self.blur,
+            f"0, or σ ≥ {SMALLEST_BLUR} pixels",
+        )
+        checks.expect(
+            self.views == 1 or self.jitter_m > 0 or self.crop < 1 or self.flips or self.blur > 0,
+            "views",
+            self.views,
+            "1, as all views would be the same",
+        )
+        checks.raise_if_any()
+
+
+def augment(key: jax.Array, image: jax.Array, settings: ViewSettings) -> jax.Array:
+    """Applies a random resized crop, flips and a blur.
+
+    These are SimCLR's augmentations without the colour distortions, since the value of a
+    satellite's band is a measurement.
 
     Args:
-        key: Of this image.
+        key: The image's key.
         image: (H, W, C) float32.
-        settings: Which of them, and how much.
+        settings: Which augmentations, and how strong.
 
     Returns:
         (H, W, C) float32.
@@ -105,19 +103,19 @@ def augment(key: jax.Array, image: jax.Array, settings: ViewSettings) -> jax.Arr
 
 
 def random_resized_crop(key: jax.Array, image: jax.Array, smallest: float) -> jax.Array:
-    """Cuts out a rectangle and brings it back to the image's size, linearly.
+    """Crops a rectangle and resizes it, linearly, to the size of the image.
 
-    Of the area it keeps s ~ U(smallest, 1); width over height, each as a part of the image's, is
-    r, log r ~ U(±log 4/3) as far as the rectangle fits:
+    The crop keeps a fraction s ~ U(smallest, 1) of the area. Its height h and width w, as fractions
+    of the image's, have the ratio r = w / h with log r ~ U(±log 4/3), limited to crops that fit:
 
         h = √(s / r) ≤ 1 and w = √(s · r) ≤ 1   ⇔   s ≤ r ≤ 1 / s
 
-    so that no draw is rejected, and s = 1 is the identity.
+    No draw is rejected, and s = 1 is the identity.
 
     Args:
-        key: Of this image.
+        key: The image's key.
         image: (H, W, C) float32.
-        smallest: Smallest part of the area, in (0, 1].
+        smallest: Smallest fraction of the area, in (0, 1].
 
     Returns:
         (H, W, C) float32.
@@ -138,9 +136,9 @@ def random_resized_crop(key: jax.Array, image: jax.Array, smallest: float) -> ja
 
 
 def random_flips(key: jax.Array, image: jax.Array) -> jax.Array:
-    """Mirrors an image (H, W, C) left to right and top to bottom, each with probability ½.
+    """Flips an image (H, W, C) left to right and top to bottom, each with probability ½.
 
-    Seen from above there is no up: both are fair, unlike in photographs.
+    Seen from above there is no up, so both flips are valid, unlike for photographs.
     """
     across, down = jax.random.bernoulli(key, 0.5, (2,))
     image = jnp.where(across, image[:, ::-1], image)
@@ -148,10 +146,10 @@ def random_flips(key: jax.Array, image: jax.Array) -> jax.Array:
 
 
 def random_blur(key: jax.Array, image: jax.Array, largest: float) -> jax.Array:
-    """Blurs with probability ½, σ ~ U(0.1, largest) pixels.
+    """Blurs with probability ½, with σ ~ U(0.1, largest) pixels.
 
     Args:
-        key: Of this image.
+        key: The image's key.
         image: (H, W, C) float32.
         largest: Largest σ, pixels.
 
@@ -172,13 +170,13 @@ def gaussian_blur(image: jax.Array, sigma: jax.Array, radius: int) -> jax.Array:
 
         out[i] = Σ_t w_t · in[i + t],   w_t ∝ exp(−t² / 2σ²),   |t| ≤ radius,   Σ w = 1
 
-    The image goes on mirrored at its edges, edge pixels twice. The blur is then a symmetric matrix
-    with rows that sum to 1, hence columns too: the mean of a band stays.
+    The image is padded by reflection that repeats the edge pixels. The blur is then a symmetric
+    matrix whose rows, and therefore columns, sum to 1: it keeps the mean of each band.
 
     Args:
         image: (H, W, C) float32.
         sigma: σ > 0, pixels.
-        radius: Where the kernel ends, pixels.
+        radius: Radius of the kernel, pixels.
 
     Returns:
         (H, W, C) float32.
@@ -202,18 +200,18 @@ def gaussian_blur(image: jax.Array, sigma: jax.Array, radius: int) -> jax.Array:
 def jitter(keys: jax.Array, lonlat: np.ndarray, metres: float) -> np.ndarray:
     """Moves each place to one drawn uniformly from the disc (spherical cap) around it.
 
-    A place p with unit vectors n to the north and e to the east is rotated by δ towards bearing β:
+    A place p, with unit vectors n to the north and e to the east, is rotated by δ at bearing β:
 
         p' = cos δ · p + sin δ · (cos β · n + sin β · e),   β ~ U(0, 2π)
         area within δ ∝ sin²(δ/2)   ⇒   sin(δ/2) = √u · sin(θ/2),   u ~ U(0, 1),   θ = metres / R
 
-    No direction is preferred, at a pole and across the antimeridian as elsewhere. In float64:
-    float32 degrees are steps of up to 1.7 m.
+    No direction is preferred, also at the poles and across the antimeridian. The computation is
+    in float64, since a step of float32 degrees is up to 1.7 m.
 
     Args:
-        keys: (N,) keys, one for each place.
+        keys: (N,) keys, one per place.
         lonlat: (N, 2), degrees.
-        metres: Radius of the disc along the sphere's surface, 0 … half its circumference.
+        metres: Radius of the disc along the surface, up to half the circumference.
 
     Returns:
         (N, 2) float64 degrees, lon in [−180, 180].

@@ -1,4 +1,4 @@
-"""Vision transformers: ViT in timm's layout, and CLIP's image tower."""
+"""Image encoders: ViT in timm's layout, CLIP's image tower, and ResNet in torchvision's layout."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ import jax.numpy as jnp
 
 from earth_embed.features.transformer import Blocks, Stack, layer_norm
 
+EPSILON = 1e-5
+"""Added to the variance in ResNet's batch norms."""
+
 
 class PatchTokens(nn.Module):
-    """A dense layer of each patch, behind a class token, plus a position each.
+    """A class token followed by linearly embedded patches, plus position embeddings.
 
     Attributes:
-        width: Width D of a token.
+        width: Dimension D of a token.
         patch: Side P of a patch, pixels.
-        bias: Whether the dense layer has one.
+        bias: Whether the linear layer has a bias.
     """
 
     width: int
@@ -45,7 +48,7 @@ class VisionTransformer(nn.Module):
     Attributes:
         blocks: The transformer.
         patch: Side of a patch, pixels.
-        pool: Features: the class token, or the mean of the patches' tokens; after the last norm.
+        pool: Features after the last norm: the class token, or the mean of the patch tokens.
 
     References:
         Dosovitskiy et al. 2020 (arXiv 2010.11929).
@@ -70,7 +73,7 @@ class ClipImage(nn.Module):
     Attributes:
         blocks: The transformer.
         patch: Side of a patch, pixels.
-        features: Width F of the space that images and texts share.
+        features: Dimension F of the space shared by images and texts.
 
     References:
         Radford et al. 2021 (arXiv 2103.00020), section 2.4.
@@ -90,22 +93,19 @@ class ClipImage(nn.Module):
         return nn.Dense(self.features, use_bias=False, name="projection")(x)
 
 
-EPSILON = 1e-5
-
-
 class ResNet(nn.Module):
-    """A residual network in the layout of torchvision and timm, pooled over the image.
+    """A ResNet in the layout of torchvision and timm, averaged over the image.
 
-    Parameters carry the names of that layout; see `features.weights`.
+    Parameters have the names of that layout; see `features.weights`.
 
     Attributes:
         blocks: Number of residual blocks in each stage.
-        bottleneck: Blocks of three convolutions, four times as wide at their end (ResNet-50); else
-            of two (ResNet-18).
-        width: Channels of the first stage; each further stage has twice as many.
+        bottleneck: Use blocks of three convolutions with four times as many output channels
+            (ResNet-50) instead of blocks of two (ResNet-18).
+        width: Channels of the first stage; each further stage doubles them.
 
     References:
-        He et al. 2015 (arXiv 1512.03385); the stride of a bottleneck is at its 3 × 3 convolution.
+        He et al. 2015 (arXiv 1512.03385), but a bottleneck's stride is at its 3 × 3 convolution.
     """
 
     blocks: tuple[int, ...]
@@ -126,11 +126,11 @@ class ResNet(nn.Module):
 
 
 class Residual(nn.Module):
-    """relu(shortcut(x) + convolutions(x)); the shortcut is a 1 × 1 convolution where shapes differ.
+    """relu(shortcut(x) + convolutions(x)); the shortcut is a 1 × 1 convolution if shapes differ.
 
     Attributes:
         width: Channels of the inner convolutions.
-        stride: Of the 3 × 3 convolution that may shrink the image.
+        stride: Stride of the (first) 3 × 3 convolution.
         bottleneck: See `ResNet`.
     """
 
@@ -156,7 +156,7 @@ class Residual(nn.Module):
 
 
 class FrozenBatchNorm(nn.Module):
-    """(x − mean) / √(var + ε) · scale + bias, by running statistics that are plain parameters."""
+    """(x − mean) / √(var + ε) · scale + bias, with the running statistics as plain parameters."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -169,12 +169,12 @@ class FrozenBatchNorm(nn.Module):
 
 
 def norm(name: str) -> FrozenBatchNorm:
-    """A batch norm of this name."""
+    """A named batch norm."""
     return FrozenBatchNorm(name=name)
 
 
 def convolution(features: int, size: int, stride: int, name: str) -> nn.Conv:
-    """A size × size convolution without bias, padded alike on all sides ("SAME" would not be)."""
+    """A size × size convolution without bias, padded equally on all sides (unlike "SAME")."""
     pad = (size // 2, size // 2)
     window, strides = (size, size), (stride, stride)
     return nn.Conv(features, window, strides, padding=(pad, pad), use_bias=False, name=name)

@@ -1,4 +1,4 @@
-"""Published weights of frozen encoders: the names of torchvision, timm and transformers."""
+"""Reads published weights of frozen encoders: layouts of torchvision, timm and transformers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from earth_embed.features.frozen import FrozenEncoder, Params
-from earth_embed.features.text import ClipText, SentenceEncoder
+from earth_embed.features.transformer import ClipText, SentenceEncoder
 from earth_embed.features.vision import ClipImage, ResNet, VisionTransformer
+from earth_embed.files import sha256
 from earth_embed.torchfiles import Weights, read_weights
-from earth_embed.training.choice import sha256
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,10 @@ class Layout:
     """How a family of files names its arrays.
 
     Attributes:
-        what: Whose layout it is.
-        anchor: An array that this layout alone has.
-        names: Patterns of our paths, such as stack/block_0/up/kernel, and their names; in turn.
-        ignored: Pattern of the names, from their start, of heads and of other towers.
+        what: The layout, for messages.
+        anchor: The name of an array that only this layout has.
+        names: Substitutions that turn our path, such as stack/block_0/up/kernel, into its name.
+        ignored: Pattern of the beginning of names of heads and of other towers.
     """
 
     what: str
@@ -38,7 +38,7 @@ _LEAVES = ((r"(kernel|scale)$", "weight"), ("/", "."))
 
 
 def _clip(tower: str, *names: tuple[str, str]) -> tuple[tuple[str, str], ...]:
-    """The names of one of CLIP's towers, which differ in their embeddings alone."""
+    """The names of one of CLIP's towers; the towers differ only in their embeddings."""
     block = f"{tower}.encoder.layers"
     return (
         *names,
@@ -127,27 +127,25 @@ LAYOUTS: dict[type[nn.Module], Layout] = {
     ),
 }
 
-
 PREFIXES = (
     *("", "backbone.", "model.backbone.", "module.backbone."),
     *("module.encoder_q.", "encoder_q.", "module.base_encoder.", "base_encoder."),
     *("bert.", "0.auto_model.", "encoder.", "module.", "model."),
 )
-"""What may stand before every name. Where there is one, what does not have it is another network
-of the checkpoint, such as MoCo's momentum encoder, queue and predictor, and is left out."""
-
+"""Prefixes that an encoder's names may have. Names without the prefix belong to other networks of
+the checkpoint, such as MoCo's momentum encoder, queue and predictor, and are ignored."""
 
 COUNTERS = r"num_batches_tracked$|position_ids$"
-"""Buffers that no forward pass reads."""
+"""Buffers that the forward pass does not read."""
 
 
 @dataclass(frozen=True)
 class FrozenWeights:
-    """The parameters of a frozen encoder, and which file they are.
+    """The parameters of a frozen encoder, and the file's identity.
 
     Attributes:
         params: The encoder's tree of float32 arrays.
-        sha256: Of the file's bytes.
+        sha256: SHA-256 of the file.
     """
 
     params: Params
@@ -159,48 +157,48 @@ def read_frozen(encoder: FrozenEncoder, path: Path) -> FrozenWeights:
 
     Args:
         encoder: The encoder, for its shapes.
-        path: A safetensors or torch file; see `read_weights`. Prefixes are those of PREFIXES;
-            classifiers, projectors and other towers are left out.
+        path: A safetensors or torch file; see `read_weights`. Names may have one of PREFIXES.
+            Classifiers, projectors and other towers are ignored.
 
     Raises:
         CheckpointError: the file cannot be read or has another layout; or arrays are missing, not
-            finite, unexpected or of other shapes: the message names all of them.
+            finite, unexpected or of other shapes. The message names all of them.
         EarthEmbedError: the package that reads it is missing.
     """
     weights = read_weights(Path(path))
     layout = LAYOUTS[type(encoder.module)]
     arrays = _split_attention(_arrays(weights, layout))
-    faults, params = [], {}
+    wrong, params = [], {}
     for name, (our_path, theirs) in expected_arrays(encoder).items():
         array = arrays.pop(name, None)
         if array is None:
-            faults.append(f"{name} is missing: expected shape {theirs}")
+            wrong.append(f"{name} is missing: expected shape {theirs}")
             continue
         while array.ndim > len(theirs) and len(array) == 1:  # timm's tokens and positions
             array = array[0]
         if array.shape != theirs:
-            faults.append(f"{name}: expected shape {theirs}, found {array.shape}")
+            wrong.append(f"{name}: expected shape {theirs}, found {array.shape}")
         elif not np.isfinite(array).all():
-            faults.append(f"{name} is not finite")
+            wrong.append(f"{name} is not finite")
         else:
             params[our_path] = _as_ours(our_path, array)
     ignored = re.compile(f"{layout.ignored}|.*({COUNTERS})")
-    faults += [
+    wrong += [
         f"{name} is unexpected: found shape {array.shape}"
         for name, array in arrays.items()
         if not ignored.match(name)
     ]
-    if faults:
-        raise weights.error("\n  ".join([f"expected the weights of {layout.what}", *faults]))
+    if wrong:
+        raise weights.error("\n  ".join([f"expected the weights of {layout.what}", *wrong]))
     return FrozenWeights(unflatten_dict(params), sha256(weights.path))
 
 
 def expected_arrays(
     encoder: FrozenEncoder,
 ) -> dict[str, tuple[tuple[str, ...], tuple[int, ...]]]:
-    """Of each array that a file must hold: name → (path among our parameters, shape in the file).
+    """The arrays that a file must hold: name → (path among our parameters, shape in the file).
 
-    PyTorch has outputs first: (out, in) of a dense layer, (out, in, H, W) of a convolution.
+    PyTorch puts outputs first: (out, in) for a dense layer, (out, in, H, W) for a convolution.
     """
     expected = {}
     for path, leaf in flatten_dict(encoder.shapes()).items():
@@ -214,7 +212,7 @@ def expected_arrays(
 
 
 def _arrays(weights: Weights, layout: Layout) -> dict[str, np.ndarray]:
-    """The arrays of the layout, without the prefix of their names."""
+    """The arrays of the layout, named without their prefix."""
     for prefix in PREFIXES:
         if prefix + layout.anchor in weights.arrays:
             return weights.below((prefix,))
@@ -229,7 +227,7 @@ def _arrays(weights: Weights, layout: Layout) -> dict[str, np.ndarray]:
 
 
 def _split_attention(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The joint layer of queries, keys and values, as timm has it, as three."""
+    """Splits timm's joint layer of queries, keys and values into three."""
     parts: dict[str, np.ndarray] = {}
     for name, array in arrays.items():
         before, joint, kind = name.rpartition(".attn.qkv.")
@@ -242,7 +240,7 @@ def _split_attention(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _as_ours(path: tuple[str, ...], array: np.ndarray) -> np.ndarray:
-    """PyTorch's array as Flax has it."""
+    """PyTorch's array in Flax's layout."""
     if path[-1] != "kernel":
         return array
     return np.ascontiguousarray(array.transpose(*range(2, array.ndim), 1, 0))

@@ -1,4 +1,4 @@
-"""A frozen encoder over a whole data set, once: features that training reads."""
+"""Runs a frozen encoder over a whole data set once, and caches its features for training."""
 
 from __future__ import annotations
 
@@ -15,23 +15,22 @@ from tqdm import tqdm
 from earth_embed.data.sources import Examples, Source
 from earth_embed.data.tables import open_table
 from earth_embed.data.tfds import open_tfds
-from earth_embed.datasets.preparation.pieces import checksum
 from earth_embed.errors import ConfigError
 from earth_embed.features.encode import Encode, encode_texts, encode_views, places_of_views
 from earth_embed.features.frozen import PUBLISHED
-from earth_embed.features.inputs import TextInput, Tokeniser
+from earth_embed.features.inputs import TextInput, Tokenizer
 from earth_embed.features.shards import Shards
 from earth_embed.features.views import ViewSettings
 from earth_embed.features.weights import read_frozen
+from earth_embed.files import sha256
 from earth_embed.geotable import TABLE_SUFFIXES
 from earth_embed.processes import is_main, reporting_lost_process
 
 BATCHES = 4
-"""Batches of a shard: at most so many are lost when a process is stopped."""
-
+"""Batches per shard: a stopped process loses at most this many."""
 
 TEXT_BYTES = 1024
-"""UTF-8 bytes kept of a text; encoders keep fewer tokens."""
+"""UTF-8 bytes kept of a text; encoders truncate further, by tokens."""
 
 
 def write_features(
@@ -47,32 +46,32 @@ def write_features(
     batch_size: int = 64,
     data_dir: Path | None = None,
 ) -> int:
-    """Writes the features of every sample of a data set, and where it lies.
+    """Writes the features and the place of every sample of a data set.
 
-    OUTPUT is a folder, as `data.features` describes it. Stopped, it goes on with the same
-    arguments, and ends in the same bytes on the same devices. Several processes share the work:
-    each makes the shards whose number is its own modulo how many they are.
+    `data.features` describes the format of the folder. A stopped run resumes when called with the
+    same arguments, and ends with the same bytes on the same devices. With N processes, process I
+    makes the shards whose number is I modulo N.
 
     Args:
         name: One of `PUBLISHED`.
         weights: The encoder's weights; see `read_frozen`.
         dataset: A TFDS data set or a table.
-        field: What holds the samples; see `open_tfds` and `open_table`.
+        field: Where the samples are; see `open_tfds` and `open_table`.
         output: The folder to write.
-        views: The views of each sample; None for the plain one alone.
+        views: The views of each sample; None for only the plain one.
         split: Splits of a TFDS data set, joined by "+".
         tokenizer: The tokenizer.json of a text encoder; None for the one beside the weights.
-        batch_size: Samples encoded at a time, split over the local devices.
+        batch_size: Samples encoded at a time, sharded over the local devices.
         data_dir: See `open_tfds`.
 
     Returns:
         The number of rows.
 
     Raises:
-        ConfigError: an unknown encoder, a batch that devices cannot share, or views of texts that
-            would all be the same.
+        ConfigError: the encoder is unknown, the devices do not divide the batch, or all views of
+            texts would be the same.
         CheckpointError: the weights are not the encoder's.
-        DataError: the data set, its samples or the tokeniser are not what is needed; or the output
+        DataError: the data set, its samples or the tokenizer do not fit the encoder; or the output
             was made with other settings.
         EarthEmbedError: the output cannot be written, or a package is missing.
         ProcessLost: another process is gone.
@@ -94,7 +93,7 @@ def write_features(
         "shard_rows": BATCHES * batch_size,
         "dim": encoder.dim,
     }
-    # One plain view is what it is, whatever the other settings say.
+    # The other settings do not affect the plain view.
     settings |= dataclasses.asdict(views) if views.views > 1 else {"views": 1}
     if isinstance(encoder.input, TextInput):
         if views.views > 1 and not views.jitter_m:
@@ -103,13 +102,13 @@ def write_features(
             )
         file = tokenizer or weights.with_name("tokenizer.json")
         plain = encode_views(encoder, read.params, batch_size, ViewSettings())
-        encode = encode_texts(Tokeniser(file, encoder.input), plain, views.views)
-        settings["tokenizer_sha256"] = checksum(file)
+        encode = encode_texts(Tokenizer(file, encoder.input), plain, views.views)
+        settings["tokenizer_sha256"] = sha256(file)
     else:
         encode = encode_views(encoder, read.params, batch_size, views)
     if Path(dataset).suffix.lower() in TABLE_SUFFIXES:
         sources: list[Source] = [open_table(dataset, field, "all", TEXT_BYTES)]
-        settings["dataset_sha256"] = checksum(Path(dataset))
+        settings["dataset_sha256"] = sha256(Path(dataset))
     else:
         parts = split.split("+")
         sources = [open_tfds(dataset, field, part, data_dir, TEXT_BYTES) for part in parts]
@@ -125,17 +124,17 @@ def write_features(
 
 
 class _Piece(NamedTuple):
-    """What becomes one shard."""
+    """The examples of one shard."""
 
     number: int
     source: Source
     indices: np.ndarray
     rows: np.ndarray
-    """Where the examples stand among those of all sources."""
+    """The examples' rows in the output, which joins all sources."""
 
 
 def _pieces(sources: list[Source], size: int) -> list[_Piece]:
-    """Pieces of `size` rows, fewer at the end of a source."""
+    """Cuts the sources into pieces of `size` rows, or fewer at the end of a source."""
     pieces: list[_Piece] = []
     before = 0
     for source in sources:
@@ -147,7 +146,7 @@ def _pieces(sources: list[Source], size: int) -> list[_Piece]:
 
 
 def _make(pieces: list[_Piece], shards: Shards, encode: Encode, views: ViewSettings) -> None:
-    """Makes the shards of this process that are missing."""
+    """Makes the missing shards of this process."""
     ours = pieces[jax.process_index() :: jax.process_count()]
     missing = [piece for piece in ours if not shards.has(piece.number)]
     total = sum(len(piece.rows) for piece in ours)
@@ -167,7 +166,7 @@ def _make(pieces: list[_Piece], shards: Shards, encode: Encode, views: ViewSetti
 
 
 def _read_ahead(pieces: list[_Piece]) -> Iterator[tuple[_Piece, Examples]]:
-    """Each piece and its examples; a thread reads the next ones meanwhile."""
+    """Yields each piece with its examples, while a thread reads the next ones."""
     with ThreadPoolExecutor(1, thread_name_prefix="earth_embed_features") as pool:
         reads = (pool.submit(piece.source.gather, piece.indices) for piece in pieces)
         ahead = next(reads, None)

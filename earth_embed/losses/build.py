@@ -23,14 +23,12 @@ from earth_embed.losses.geodesic import (
     semivariogram,
     soft_targets,
 )
-from earth_embed.losses.nt_xent import NtXentRule, nt_xent
+from earth_embed.losses.nt_xent import NtXentRule, SigmoidRule, nt_xent, sigmoid
 from earth_embed.losses.pairs import Comparison, Contrast, Pairs, Rule, fill, symmetric
-from earth_embed.losses.sigmoid import SigmoidRule, sigmoid
 from earth_embed.losses.tiled import sharded, tiled
 
 WHOLE = 4096**2
 """Largest number of similarities per device for which the whole matrix is the default."""
-
 
 TILE = 1024
 """Default side of a tile. Sides of 512 to 2,048 are equally fast on two CPU cores."""

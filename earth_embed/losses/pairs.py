@@ -101,7 +101,6 @@ def retrieved(logits: jax.Array) -> jax.Array:
 
 Stats = TypeVar("Stats")
 
-
 Point: TypeAlias = tuple[jax.Array, jax.Array, jax.Array]
 """x, y and z of unit vectors, as separate arrays. Slicing tiles from a single array keeps XLA's CPU
 compiler from vectorising what is fused with it: distances took seven times as long."""

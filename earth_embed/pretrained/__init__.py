@@ -1,6 +1,6 @@
-"""Location encoders that are trained already: a run's own, and those that others published.
+"""Trained location encoders: a run's own, and published ones. Nothing here trains.
 
-`LocationEncoder` is what users call. Importers turn foreign weights into runs. Nothing here trains.
+`LocationEncoder` is what users call. `imports` turns published weights into runs.
 """
 
 from earth_embed.pretrained.encoder import LocationEncoder, load

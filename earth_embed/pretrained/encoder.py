@@ -1,4 +1,4 @@
-"""A trained location encoder, ready to use: coordinates in, embeddings out."""
+"""A trained location encoder: coordinates in, embeddings out."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class LocationEncoder:
         """Wraps the location encoder's parameters.
 
         Args:
-            experiment: The experiment that they belong to.
+            experiment: The experiment that trained them.
             params: The location encoder's parameters.
-            batch_size: Points computed at once; memory grows with it and nothing else changes.
+            batch_size: Places encoded at a time; affects memory only.
             smoothing_km: See `smoothed`.
         """
         from earth_embed.encoders.location import build_location
@@ -62,7 +62,7 @@ class LocationEncoder:
 
         Args:
             lon: Longitudes in degrees, (N,) or scalar; or an (N, 2) array of (lon, lat).
-            lat: Latitudes in degrees, the shape of `lon`.
+            lat: Latitudes in degrees, of the same shape as `lon`.
 
         Returns:
             (N, D) float32.
@@ -74,19 +74,19 @@ class LocationEncoder:
         out = np.empty((len(lonlat), self.dim), np.float32)
         for start in range(0, len(lonlat), self._batch_size):
             part = lonlat[start : start + self._batch_size]
-            # Short batches are padded to a power of two: few shapes, so few compilations.
+            # Pad short batches to a power of two: few shapes, so few compilations.
             size = min(self._batch_size, 1 << (len(part) - 1).bit_length())
             padded = np.pad(part, ((0, size - len(part)), (0, 0)))
             out[start : start + len(part)] = self._apply(self._params, padded)[: len(part)]
         return out
 
     def smoothed(self, km: float) -> LocationEncoder:
-        """The same encoder on smoothed spherical harmonics: a dial of scale, without training.
+        """The same encoder on smoothed spherical harmonics, without training.
 
-        The harmonics Y_lm are multiplied by exp(−l(l+1) km²/2R²): a heat kernel of standard
-        deviation `km` along each axis. It filters what the network is given, not what it makes:
-        a network is not linear and adds finer detail again, so the embeddings grow smoother, but
-        not band-limited. Twice smoothed is smoothed by the root of the sum of squares.
+        Multiplies the harmonics Y_lm by exp(−l(l+1) km²/2R²), a heat kernel of standard deviation
+        `km` along each axis. This filters the network's input, not its output. The network is not
+        linear and adds finer detail, so the embeddings get smoother but not band-limited. Smoothing
+        twice adds up as the root of the sum of squares.
 
         Args:
             km: Standard deviation in kilometres; 0 changes nothing.
@@ -111,16 +111,16 @@ class LocationEncoder:
 
 
 def load(run: str | Path, which: str = "last") -> LocationEncoder:
-    """Loads the location encoder of a run, on whatever device there is.
+    """Loads the location encoder of a run onto JAX's first device.
 
     Args:
         run: The run's directory.
         which: "last", or "best" by validation retrieval@1. Retrieval rewards telling places apart,
-            which is not what transfers best, so the last is the default.
+            which is not what transfers best, so "last" is the default.
 
     Raises:
-        RunError: no run there.
-        CheckpointError: no checkpoint, or a corrupt one.
+        RunError: there is no run.
+        CheckpointError: there is no checkpoint, or it is corrupt.
         ConfigError: `which` is neither.
     """
     from earth_embed.training.checkpoint import Checkpointer
@@ -135,15 +135,16 @@ def load(run: str | Path, which: str = "last") -> LocationEncoder:
 
 
 def load_towers(run: str | Path, sources: Mapping[str, Source]) -> tuple[Towers, TrainState]:
-    """All towers of a run that was trained here, and its last state, on one device.
+    """Loads all towers of a run that was trained here, and its last state, onto one device.
 
     Args:
         run: The run's directory.
-        sources: Examples of each modality; the shapes of its samples decide a tower's parameters.
+        sources: Examples of each modality; the shapes of the samples determine its tower's
+            parameters.
 
     Raises:
-        RunError: no run there, or one of imported weights, which have a location encoder alone.
-        CheckpointError: no checkpoint, or none that can be used.
+        RunError: there is no run, or it holds imported weights, which have no modality towers.
+        CheckpointError: there is no usable checkpoint.
     """
     from earth_embed.step.state import Updater
     from earth_embed.step.towers import Towers
@@ -164,7 +165,7 @@ def load_towers(run: str | Path, sources: Mapping[str, Source]) -> tuple[Towers,
 
 
 def untrained(run: str | Path) -> LocationEncoder:
-    """The same encoder before training: the parameters that the run started from."""
+    """The run's encoder before training, with the parameters that the run started from."""
     from earth_embed.training.run_dir import read_experiment
 
     experiment = read_experiment(Path(run))
@@ -172,7 +173,7 @@ def untrained(run: str | Path) -> LocationEncoder:
 
 
 def _on_one_device(init: Callable[[], Any]) -> Any:
-    """Shapes and dtypes of what `init` would make, and where to restore it to."""
+    """Shapes and dtypes of what `init` would return, on one device: a target to restore to."""
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return jax.tree.map(
         lambda p: jax.ShapeDtypeStruct(p.shape, p.dtype, sharding=device), jax.eval_shape(init)
@@ -182,5 +183,5 @@ def _on_one_device(init: Callable[[], Any]) -> Any:
 def _initial(experiment: Experiment) -> Any:
     from earth_embed.encoders.location import init_location
 
-    # Compiled: one operation at a time, each would be compiled alone.
+    # Under jit: otherwise each operation would be compiled on its own.
     return jax.jit(lambda: init_location(experiment.location, experiment.seed))()

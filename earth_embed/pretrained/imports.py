@@ -1,8 +1,7 @@
-"""Turns a file of published weights into a run."""
+"""Turns published weights into a run."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import shutil
@@ -14,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from earth_embed.errors import CheckpointError, RunError
+from earth_embed.files import sha256
 from earth_embed.pretrained.published import Published, geoclip, packaged_weights, satclip
 from earth_embed.step.state import TrainState
 from earth_embed.step.towers import LOCATION
@@ -27,20 +27,20 @@ PUBLISHED: dict[str, Callable[[Weights], Published]] = {"satclip": satclip, "geo
 def import_weights(
     kind: str, file: str | Path | None = None, run_dir: str | Path | None = None
 ) -> tuple[Published, Path]:
-    """Makes a run of published weights, for `load`, `evaluate`, `embed` and `map`.
+    """Makes a run from published weights, for `load`, `evaluate`, `embed` and `map`.
 
     Args:
-        kind: Whose they are: one of `PUBLISHED`.
-        file: The file; None for the one that the installed package `geoclip` carries.
-        run_dir: The run's directory; None for runs/satclip-lL or runs/geoclip.
+        kind: Whose weights they are: one of `PUBLISHED`.
+        file: File of weights; None for the one in the installed package `geoclip`.
+        run_dir: Directory of the run; None for runs/satclip-lL or runs/geoclip.
 
     Returns:
-        What was read, and the run's directory. It appears whole or not at all; the same import
-        once more changes nothing.
+        What was read, and the run's directory. The directory appears whole or not at all; importing
+        the same file again changes nothing.
 
     Raises:
         CheckpointError: the file cannot be read or holds something else.
-        RunError: the directory holds something else, or cannot be written.
+        RunError: the directory holds something else or cannot be written.
     """
     if file is None:
         if kind != "geoclip":
@@ -49,16 +49,14 @@ def import_weights(
     weights = read_weights(Path(file))
     published = PUBLISHED[kind](weights)
     run_dir = Path(run_dir or Path("runs") / published.experiment.name)
-    with weights.path.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
-    origin = {"published": kind, "file": weights.path.name, "sha256": digest}
-    if not _is_there(run_dir, published, origin):
+    origin = {"published": kind, "file": weights.path.name, "sha256": sha256(weights.path)}
+    if not _is_imported(run_dir, published, origin):
         _write(run_dir, published, origin)
     return published, run_dir
 
 
-def _is_there(run_dir: Path, published: Published, origin: dict[str, str]) -> bool:
-    """Whether the directory holds this import; RunError if it holds anything else."""
+def _is_imported(run_dir: Path, published: Published, origin: dict[str, str]) -> bool:
+    """Whether the directory holds this import; raises RunError if it holds anything else."""
     if not run_dir.exists() or (run_dir.is_dir() and not any(run_dir.iterdir())):
         return False
     same = read_origin(run_dir) == origin and read_experiment(run_dir) == published.experiment
@@ -68,7 +66,7 @@ def _is_there(run_dir: Path, published: Published, origin: dict[str, str]) -> bo
 
 
 def _write(run_dir: Path, published: Published, origin: dict[str, str]) -> None:
-    """Writes a run with one checkpoint, at step 0: nothing was trained here."""
+    """Writes a run with one checkpoint at step 0, since nothing was trained here."""
     temporary = run_dir.absolute().with_name(f".{run_dir.name}.{os.getpid()}")
     params = {LOCATION: jax.tree.map(jnp.asarray, published.params)}
     try:

@@ -1,4 +1,4 @@
-"""What an importer makes of a file: a location encoder with its weights and its history."""
+"""Reads the published weights of GeoCLIP and SatCLIP as location encoders of this package."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Published:
 
     Attributes:
         summary: What was read, in a few words.
-        experiment: Its settings, the data and the loss that trained it. Fields that only training
-            reads, and that a file of weights does not hold, have this project's defaults.
+        experiment: The encoder's settings, and the data and loss that trained it. What only
+            training reads, and a file of weights does not hold, has this package's defaults.
         params: The location encoder's parameters.
     """
 
@@ -45,8 +45,150 @@ class Published:
 
     @property
     def parameters(self) -> int:
-        """Their number, those that never train among them."""
+        """Number of parameters, including frozen ones."""
         return sum(leaf.size for leaf in jax.tree.leaves(self.params))
+
+
+GEOCLIP_PREFIXES = ("LocEnc", "location_encoder.LocEnc")
+"""Prefixes in files of the location encoder and of the whole model; the scale's number follows."""
+
+GEOCLIP_FREQUENCIES = "capsule.0.b"
+GEOCLIP_LAYERS = ("capsule.1", "capsule.3", "capsule.5", "head.0")
+
+GEOCLIP_PHOTOS = Modality("image", "mp-16", "image", "clip_vit_l14", geo_layers=("photographs",))
+"""4.7 million geotagged photographs, encoded by a frozen CLIP ViT-L/14."""
+
+SATCLIP_PREFIXES = ("model.location.nnet.", "model.nnet.", "nnet.")
+"""Prefixes in Lightning's checkpoint, which holds the network twice, and in a file of the location
+encoder."""
+
+SATCLIP_IMAGES = Modality(
+    "image", "s2-100k", "image", "sentinel2_backbone", geo_layers=("sentinel2",)
+)
+"""100,000 Sentinel-2 images of 256 × 256 pixels, encoded by a frozen ResNet or ViT."""
+
+SATCLIP_ROUNDED_FROM, SATCLIP_MAX_DEGREE = 34, 40
+"""From L = 34 on, the rounding errors of SatCLIP's polynomials exceed 1e-4 at the poles, which is
+above their noise, and are reproduced. Above L = 40, the largest released, the noise exceeds 0.1."""
+
+
+def packaged_weights() -> Path:
+    """The file of weights in the installed package `geoclip`; the package is not imported.
+
+    Raises:
+        CheckpointError: the package is not installed.
+    """
+    try:
+        package = metadata.distribution("geoclip")
+    except metadata.PackageNotFoundError as error:
+        raise CheckpointError(
+            "expected a file of GeoCLIP's weights, or the package that carries one: "
+            "pip install --no-deps geoclip"
+        ) from error
+    return Path(str(package.locate_file("geoclip/model/weights/location_encoder_weights.pth")))
+
+
+def geoclip(weights: Weights) -> Published:
+    """Reads GeoCLIP's weights; the arrays give the number of scales and all widths.
+
+    The file holds the frequencies of each scale but not its σ, which is taken as the power of two
+    nearest to their root mean square.
+
+    Raises:
+        CheckpointError: the file holds other arrays.
+
+    References:
+        Vivanco Cepeda et al. 2023, "GeoCLIP" (arXiv 2309.16020).
+    """
+    arrays = weights.below(GEOCLIP_PREFIXES)
+    numbers = {name.split(".")[0] for name in arrays}
+    if numbers != {str(i) for i in range(len(numbers))}:
+        raise weights.error(f"expected scales numbered from 0; found {sorted(numbers)}")
+    parts, params, sigmas = [], {}, []
+    for i in range(len(numbers)):
+        part = {k.removeprefix(f"{i}."): v for k, v in arrays.items() if k.startswith(f"{i}.")}
+        frequencies = part.pop(GEOCLIP_FREQUENCIES, np.zeros(1))
+        size = float(np.sqrt(np.mean(np.square(frequencies, dtype=np.float64))))
+        if frequencies.ndim != 2 or frequencies.shape[1] != 2 or not 0 < size < math.inf:
+            raise weights.error(
+                f"LocEnc{i}.{GEOCLIP_FREQUENCIES} has shape {frequencies.shape} and root mean "
+                f"square {size:g}: expected (F, 2), finite and not 0"
+            )
+        layers = dense_layers(weights, part, GEOCLIP_LAYERS, inputs=2 * len(frequencies))
+        *hidden, features = widths(layers)
+        sigmas.append(2.0 ** round(math.log2(size)))
+        encoding = EqualEarthFourier(len(frequencies), (sigmas[-1],))
+        parts.append(LocationConfig(encoding, Mlp(tuple(hidden)), features))
+        encoded = {"frozen_frequencies": frequencies[None]}
+        params[f"part_{i}"] = {"encoding": encoded, "mlp": layers}
+    scales = ", ".join(f"{sigma:g}" for sigma in sigmas)
+    what = f"GeoCLIP with σ = {scales}, hidden widths {tuple(hidden)} and D = {features}"
+    location = Combined(tuple(parts), "sum")
+    return Published(what, Experiment("geoclip", (GEOCLIP_PHOTOS,), Pair(), location), params)
+
+
+def satclip(weights: Weights) -> Published:
+    """Reads SatCLIP's weights; the arrays give L and all widths.
+
+    Raises:
+        CheckpointError: the file holds other arrays, or an encoder other than spherical harmonics
+            with SIREN.
+
+    References:
+        Klemmer et al. 2023, "SatCLIP" (arXiv 2311.17179).
+    """
+    arrays = weights.below(SATCLIP_PREFIXES)
+    degree = _degree(weights, arrays)
+    hidden = sum(name.startswith("layers.") and name.endswith(".weight") for name in arrays)
+    names = [*(f"layers.{i}" for i in range(hidden)), "last_layer"]
+    layers = dense_layers(weights, arrays, names, inputs=degree**2)
+    closed = weights.settings.get("harmonics_calculation") == "closed-form"
+    if closed:
+        # Orthonormal except for the Condon–Shortley phase and the (−1)^l of SatCLIP's angles.
+        ell, m = degree_and_order(degree)
+        signs = np.where((ell + m) % 2 == 0, 1, -1).astype(np.float32)
+        layers["hidden_0"]["kernel"] = signs[:, None] * layers["hidden_0"]["kernel"]
+        harmonics = SphericalHarmonics(degree)
+    else:
+        rounded = degree >= SATCLIP_ROUNDED_FROM
+        harmonics = SphericalHarmonics(degree, "satclip", satclip_polynomials=rounded)
+    *inner, features = widths(layers)
+    siren = Siren(tuple(inner), dropout=0.5)
+    location = LocationConfig(harmonics, siren, features)
+    name = f"satclip-l{degree}"
+    experiment = Experiment(name, (SATCLIP_IMAGES,), Pair("symmetric"), location, batch_size=512)
+    what = f"SatCLIP with L = {degree}, hidden widths {tuple(inner)} and D = {features}"
+    return Published(what, experiment, {"siren": layers})
+
+
+def _degree(weights: Weights, arrays: dict[str, np.ndarray]) -> int:
+    """L, from the L² inputs of the first layer.
+
+    Raises:
+        CheckpointError: the number of inputs is not square, or the hyperparameters name another
+            encoding.
+    """
+    first = arrays.get("layers.0.weight", np.empty(0)).shape
+    degree = math.isqrt(first[-1])
+    if len(first) != 2 or degree == 0 or degree**2 != first[-1]:
+        raise weights.error(f"layers.0.weight has shape {first}: expected (width, L²)")
+    settings = {"harmonics_calculation": "analytic"} | weights.settings
+    allowed = {
+        "le_type": ("sphericalharmonics",),
+        "pe_type": ("siren",),
+        "harmonics_calculation": ("analytic", "closed-form"),
+        "legendre_polys": (degree,),
+    }
+    faults = [
+        f"{name} = {settings[name]!r}: expected {' or '.join(map(repr, values))}"
+        for name, values in allowed.items()
+        if name in settings and settings[name] not in values
+    ]
+    if settings["harmonics_calculation"] == "analytic" and degree > SATCLIP_MAX_DEGREE:
+        faults.append(f"L = {degree}: expected at most {SATCLIP_MAX_DEGREE} of analytic harmonics")
+    if faults:
+        raise weights.error("; ".join(faults))
+    return degree
 
 
 Layers = dict[str, dict[str, np.ndarray]]
@@ -56,17 +198,17 @@ Layers = dict[str, dict[str, np.ndarray]]
 def dense_layers(
     weights: Weights, arrays: Mapping[str, np.ndarray], names: Sequence[str], inputs: int
 ) -> Layers:
-    """Takes dense layers that follow each other.
+    """Converts consecutive dense layers from PyTorch to Flax.
 
     Args:
         weights: The file, for messages.
         arrays: NAME.weight (out, in) and NAME.bias (out,) of each layer, and nothing else.
         names: The layers, first to last.
-        inputs: Inputs of the first layer.
+        inputs: Number of inputs of the first layer.
 
     Raises:
-        CheckpointError: arrays are missing, unknown, not finite or of shapes that do not fit the
-            layer before; the message names all of them.
+        CheckpointError: arrays are missing, unknown, not finite, or do not fit the shape of the
+            previous layer; the message names all of them.
     """
     expected = [f"{name}.{kind}" for name in names for kind in ("weight", "bias")]
     faults = [f"{name} is missing" for name in expected if name not in arrays]
@@ -88,143 +230,5 @@ def dense_layers(
 
 
 def widths(layers: Layers) -> tuple[int, ...]:
-    """The number of outputs of each layer."""
+    """Number of outputs of each layer."""
     return tuple(len(layer["bias"]) for layer in layers.values())
-
-
-GEOCLIP_PREFIXES = ("LocEnc", "location_encoder.LocEnc")
-"""Of the location encoder alone, and of all of GeoCLIP; the number of the scale follows."""
-
-
-FREQUENCIES = "capsule.0.b"
-
-
-LAYERS = ("capsule.1", "capsule.3", "capsule.5", "head.0")
-
-
-PHOTOGRAPHS = Modality("image", "mp-16", "image", "clip_vit_l14", geo_layers=("photographs",))
-"""4.7 million geotagged photographs, through a frozen CLIP ViT-L/14."""
-
-
-def packaged_weights() -> Path:
-    """The file inside the installed package `geoclip`, which is found without being imported.
-
-    Raises:
-        CheckpointError: it is not installed.
-    """
-    try:
-        package = metadata.distribution("geoclip")
-    except metadata.PackageNotFoundError as error:
-        raise CheckpointError(
-            "expected a file of GeoCLIP's weights, or the package that carries one: "
-            "pip install --no-deps geoclip"
-        ) from error
-    return Path(str(package.locate_file("geoclip/model/weights/location_encoder_weights.pth")))
-
-
-def geoclip(weights: Weights) -> Published:
-    """Reads GeoCLIP's weights; the number of scales and all widths are those of the arrays.
-
-    The σ of a scale is not in the file: it is the power of two next to the root mean square of the
-    frequencies, which are.
-
-    Raises:
-        CheckpointError: other arrays.
-    """
-    arrays = weights.below(GEOCLIP_PREFIXES)
-    numbers = {name.split(".")[0] for name in arrays}
-    if numbers != {str(i) for i in range(len(numbers))}:
-        raise weights.error(f"expected scales numbered from 0; found {sorted(numbers)}")
-    parts, params, sigmas = [], {}, []
-    for i in range(len(numbers)):
-        part = {k.removeprefix(f"{i}."): v for k, v in arrays.items() if k.startswith(f"{i}.")}
-        frequencies = part.pop(FREQUENCIES, np.zeros(1))
-        size = float(np.sqrt(np.mean(np.square(frequencies, dtype=np.float64))))
-        if frequencies.ndim != 2 or frequencies.shape[1] != 2 or not 0 < size < math.inf:
-            raise weights.error(
-                f"LocEnc{i}.{FREQUENCIES} has shape {frequencies.shape} and root mean square "
-                f"{size:g}: expected (F, 2), finite and not 0"
-            )
-        layers = dense_layers(weights, part, LAYERS, inputs=2 * len(frequencies))
-        *hidden, features = widths(layers)
-        sigmas.append(2.0 ** round(math.log2(size)))
-        encoding = EqualEarthFourier(len(frequencies), (sigmas[-1],))
-        parts.append(LocationConfig(encoding, Mlp(tuple(hidden)), features))
-        encoded = {"frozen_frequencies": frequencies[None]}
-        params[f"part_{i}"] = {"encoding": encoded, "mlp": layers}
-    scales = ", ".join(f"{sigma:g}" for sigma in sigmas)
-    what = f"GeoCLIP with σ = {scales}, hidden widths {tuple(hidden)} and D = {features}"
-    location = Combined(tuple(parts), "sum")
-    return Published(what, Experiment("geoclip", (PHOTOGRAPHS,), Pair(), location), params)
-
-
-SATCLIP_PREFIXES = ("model.location.nnet.", "model.nnet.", "nnet.")
-"""Of Lightning's checkpoint, which has the network twice, and of the location encoder alone."""
-
-
-IMAGES = Modality("image", "s2-100k", "image", "sentinel2_backbone", geo_layers=("sentinel2",))
-"""100,000 Sentinel-2 images of 256 × 256 pixels, through a frozen ResNet or ViT."""
-
-
-ROUNDED_FROM, MOST_DEGREES = 34, 40
-"""From L = 34 on the rounding of SatCLIP's polynomials is above 1e-4 at the poles and above their
-noise, and is reproduced. Beyond 40, the largest released, the noise there is above 0.1."""
-
-
-def satclip(weights: Weights) -> Published:
-    """Reads SatCLIP's weights; L and all widths are those of the arrays.
-
-    Raises:
-        CheckpointError: other arrays, or another encoder than harmonics with SIREN.
-    """
-    arrays = weights.below(SATCLIP_PREFIXES)
-    degree = _degree(weights, arrays)
-    hidden = sum(name.startswith("layers.") and name.endswith(".weight") for name in arrays)
-    names = [*(f"layers.{i}" for i in range(hidden)), "last_layer"]
-    layers = dense_layers(weights, arrays, names, inputs=degree**2)
-    closed = weights.settings.get("harmonics_calculation") == "closed-form"
-    if closed:
-        # Orthonormal, but for the Condon–Shortley phase and the (−1)^l of SatCLIP's angles.
-        ell, m = degree_and_order(degree)
-        signs = np.where((ell + m) % 2 == 0, 1, -1).astype(np.float32)
-        layers["hidden_0"]["kernel"] = signs[:, None] * layers["hidden_0"]["kernel"]
-        harmonics = SphericalHarmonics(degree)
-    else:
-        rounded = degree >= ROUNDED_FROM
-        harmonics = SphericalHarmonics(degree, "satclip", satclip_polynomials=rounded)
-    *inner, features = widths(layers)
-    siren = Siren(tuple(inner), dropout=0.5)
-    location = LocationConfig(harmonics, siren, features)
-    name = f"satclip-l{degree}"
-    experiment = Experiment(name, (IMAGES,), Pair("symmetric"), location, batch_size=512)
-    what = f"SatCLIP with L = {degree}, hidden widths {tuple(inner)} and D = {features}"
-    return Published(what, experiment, {"siren": layers})
-
-
-def _degree(weights: Weights, arrays: dict[str, np.ndarray]) -> int:
-    """L, from the first layer's L² inputs.
-
-    Raises:
-        CheckpointError: it is not that of harmonics, or the hyperparameters name other encodings.
-    """
-    first = arrays.get("layers.0.weight", np.empty(0)).shape
-    degree = math.isqrt(first[-1])
-    if len(first) != 2 or degree == 0 or degree**2 != first[-1]:
-        raise weights.error(f"layers.0.weight has shape {first}: expected (width, L²)")
-    settings = {"harmonics_calculation": "analytic"} | weights.settings
-    allowed = {
-        "le_type": ("sphericalharmonics",),
-        "pe_type": ("siren",),
-        "harmonics_calculation": ("analytic", "closed-form"),
-        "legendre_polys": (degree,),
-    }
-    faults = [
-        f"{name} = {settings[name]!r}: expected {' or '.join(map(repr, values))}"
-        for name, values in allowed.items()
-        if name in settings and settings[name] not in values
-    ]
-    if settings["harmonics_calculation"] == "analytic" and degree > MOST_DEGREES:
-        faults.append(f"L = {degree}: expected at most {MOST_DEGREES} of analytic harmonics")
-    if faults:
-        raise weights.error("; ".join(faults))
-    return degree

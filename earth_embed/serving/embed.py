@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 OUTPUT_SUFFIXES = (".csv", ".parquet", ".pq")
-"""What the written table's file name may end in."""
-
+"""File name suffixes of the output."""
 
 Batches: TypeAlias = "Iterator[tuple[pyarrow.Table, np.ndarray]]"
 """Rows of the table, and their embeddings (B, D) float32."""
@@ -29,24 +28,24 @@ Batches: TypeAlias = "Iterator[tuple[pyarrow.Table, np.ndarray]]"
 def embed_table(
     encoder: LocationEncoder, source: Path, output: Path, batch_size: int = 16_384
 ) -> int:
-    """Writes a table again with the embedding of each row's place.
+    """Writes a copy of a table with the embedding of each row's place.
 
-    Parquet gets one column "embedding", a list of D float32; all else about the file stays, so a
-    GeoParquet file keeps its geometry and CRS. CSV gets columns e0 … e{D−1}. The input table is
-    held in memory; embeddings are not, beyond one batch.
+    Parquet gets one column "embedding", a list of D float32, and keeps everything else, such as the
+    geometry and CRS of GeoParquet. CSV gets columns e0 … e{D−1}. The whole input table but only one
+    batch of embeddings is held in memory.
 
     Args:
         encoder: The location encoder.
         source: A CSV, JSON lines, Parquet or GeoParquet file; see `read_geotable`.
         output: The file to write, .parquet, .pq or .csv.
-        batch_size: Rows embedded, and written, at a time.
+        batch_size: Rows embedded and written at a time.
 
     Returns:
-        The number of rows written.
+        Number of rows written.
 
     Raises:
-        DataError: the table is unreadable or empty, the output is the input or ends in another
-            suffix, or a column cannot be written or already has an embedding's name.
+        DataError: the table is unreadable or empty, the output is the input or has another suffix,
+            or a column cannot be written or has the name of an embedding column.
         CoordinateError: a coordinate is missing or out of range.
         EarthEmbedError: the output cannot be written.
     """
@@ -70,7 +69,6 @@ def embed_table(
 def _batches(
     encoder: LocationEncoder, table: pyarrow.Table, lonlat: np.ndarray, batch_size: int
 ) -> Batches:
-    """Rows and their embeddings (B, D) float32."""
     with tqdm(total=len(lonlat), desc="embed", unit=" rows", unit_scale=True) as progress:
         for start in range(0, len(lonlat), batch_size):
             places = lonlat[start : start + batch_size]
@@ -103,7 +101,7 @@ def _write_csv(path: Path, table: pyarrow.Table, names: list[str], batches: Batc
         writer = csv.writer(file)
         writer.writerow([*table.column_names, *names])
         for rows, embeddings in batches:
-            # Arrow writes the shortest digits that read back as the same float32.
+            # Arrow writes the shortest decimals that read back as the same float32.
             digits = pyarrow.array(embeddings.ravel()).cast(pyarrow.string())
             digits = digits.to_numpy(zero_copy_only=False).reshape(embeddings.shape)
             cells = zip(*(column.to_pylist() for column in rows.columns), strict=True)

@@ -1,4 +1,4 @@
-"""A map of the whole Earth's embeddings: three principal components as red, green and blue."""
+"""A world map of embeddings: three principal components as red, green and blue."""
 
 from __future__ import annotations
 
@@ -14,22 +14,13 @@ from earth_embed.files import atomic_output, check_suffix
 from earth_embed.pretrained.encoder import LocationEncoder
 
 MAP_SUFFIXES = (".png", ".tif", ".tiff")
-"""What a map's file name may end in."""
+"""File name suffixes of maps."""
 
+_SAMPLE, _BATCH = 20_000, 65_536
 
-_SAMPLE = 20_000
+_OCEAN, _COAST = (233, 237, 241), (20, 24, 28)
 
-
-_BATCH = 65_536
-
-
-_OCEAN = (233, 237, 241)
-
-
-_COAST = (20, 24, 28)
-
-
-# The full range 0 … 255 glares, and hides the coastlines; 0 is kept for "no data".
+# The full range 0 … 255 is glaring and hides the coastlines; 0 stands for "no data".
 _DARKEST, _BRIGHTEST = 40, 240
 
 
@@ -41,22 +32,22 @@ def embedding_map(
     coastlines: bool = True,
     land_only: bool = False,
 ) -> None:
-    """Writes the global map of embeddings as PNG or GeoTIFF, in plate carrée.
+    """Writes a world map of embeddings as PNG or GeoTIFF, in plate carrée.
 
-    The components are those of an equal-area sample of the globe; each colour channel spans the
-    2nd to 98th percentile of one. The second pass embeds the pixel centres strip by strip, so that
-    memory does not grow with D.
+    The principal components come from an equal-area sample of the globe, and each colour channel
+    spans the 2nd to 98th percentile of one component. The pixel centres are then embedded strip by
+    strip, so that memory does not grow with D.
 
     Args:
         encoder: The location encoder, of dimension D ≥ 3.
-        output: The file to write: a plain picture (.png), or three uint8 bands (.tif, .tiff) in
+        output: The file to write: an image (.png), or three uint8 bands (.tif, .tiff) in
             EPSG:4326, where 0 stands for no data.
-        resolution: Degrees per pixel; it divides 180.
-        coastlines: Draw coastlines; on a picture only, never into data.
-        land_only: Embed land alone. The components are fit on it, and the ocean is left blank.
+        resolution: Degrees per pixel, a divisor of 180.
+        coastlines: Whether to draw coastlines; ignored for GeoTIFF, which is data.
+        land_only: Whether to fit the components on land only and leave the ocean blank.
 
     Raises:
-        DataError: another suffix or resolution, or D < 3.
+        DataError: the suffix or resolution is not allowed, or D < 3.
         EarthEmbedError: the output cannot be written, or a package is missing.
     """
     output = Path(output)
@@ -78,11 +69,11 @@ def embedding_map(
 
 @dataclass(frozen=True)
 class _Colours:
-    """An affine map from embeddings to colour: A (e − μ), from [low, high] to [40, 240].
+    """An affine map from embeddings e to colours: A (e − μ), scaled from [low, high] to [40, 240].
 
     Attributes:
         mean: μ, (D,).
-        axes: A, (3, D): the leading principal components, orthonormal.
+        axes: A, (3, D), the leading principal components, orthonormal.
         low: (3,), drawn darkest.
         high: (3,), drawn brightest.
     """
@@ -94,16 +85,16 @@ class _Colours:
 
     @classmethod
     def fit(cls, embeddings: np.ndarray) -> _Colours:
-        """Fits (N, D) embeddings of an equal-area sample, which needs no weights."""
+        """Fits (N, D) embeddings of an equal-area sample."""
         mean = embeddings.mean(axis=0, dtype=np.float64)
         centred = embeddings - mean
         _, vectors = np.linalg.eigh(centred.T @ centred)  # eigenvalues ascend
         axes = vectors[:, :-4:-1].T
-        # An eigenvector's sign is arbitrary: its largest entry is made positive.
+        # The sign of an eigenvector is arbitrary: make its largest entry positive.
         largest = np.abs(axes).argmax(axis=1)
         axes = axes * np.sign(axes[np.arange(3), largest])[:, None]
         low, high = np.percentile(centred @ axes.T, (2, 98), axis=0)
-        # A component that hardly varies stays flat rather than fill the channel with noise.
+        # Keep a component that hardly varies flat, rather than fill the channel with noise.
         return cls(mean, axes, low, np.maximum(high, low + 1e-3 * max((high - low).max(), 1e-12)))
 
     def __call__(self, embeddings: np.ndarray) -> np.ndarray:
@@ -121,7 +112,7 @@ def _paint(
     blank: tuple[int, int, int],
     coastlines: bool,
 ) -> np.ndarray:
-    """The map as (H, 2H, 3) uint8, north up, from 180° W."""
+    """Draws the map, (H, 2H, 3) uint8, north up, starting at 180° W."""
     sample = _equal_area(_SAMPLE)
     if land_only:
         sample = sample[on_land(sample)]
@@ -146,14 +137,14 @@ def _paint(
 
 
 def _pixel_centres(rows: np.ndarray, height: int) -> np.ndarray:
-    """Centres (len(rows) · 2H, 2) of whole pixel rows, west to east, lon and lat in degrees."""
+    """Centres of the pixels in whole rows, west to east: (len(rows) · 2H, 2), degrees."""
     step = 180 / height
     lon, lat = np.meshgrid(-180 + (np.arange(2 * height) + 0.5) * step, 90 - (rows + 0.5) * step)
     return np.stack([lon.ravel(), lat.ravel()], axis=1)
 
 
 def _equal_area(count: int) -> np.ndarray:
-    """A Fibonacci lattice: (count, 2) lon and lat in degrees, each point of one share of area."""
+    """A Fibonacci lattice: (count, 2), degrees; each point represents the same area."""
     i = np.arange(count)
     lat = np.degrees(np.arcsin((2 * i + 1) / count - 1))
     golden = (1 + 5**0.5) / 2
@@ -161,9 +152,9 @@ def _equal_area(count: int) -> np.ndarray:
 
 
 def _coast(rows: np.ndarray, height: int, finer: int = 4) -> np.ndarray:
-    """How much ink the coast leaves on each pixel, (len(rows) · 2H,) in [0, 1].
+    """Opacity of the coastline in each pixel, (len(rows) · 2H,) in [0, 1].
 
-    A share f of land in the pixel gives 4 f (1 − f), softened: a line one pixel wide.
+    4 f (1 − f) for a share f of land in the pixel, softened: a line one pixel wide.
     """
     fine = (rows[:, None] * finer + np.arange(finer)).ravel()
     land = on_land(_pixel_centres(fine, height * finer))
@@ -198,7 +189,7 @@ def _write_geotiff(path: Path, image: np.ndarray) -> None:
         "compress": "deflate",
         "tiled": True,
     }
-    # GDAL may report a full disk only as a warning when it closes; Python's own write does not.
+    # Written by Python: GDAL may report a full disk only as a warning when it closes the file.
     with rasterio.MemoryFile() as memory:
         with memory.open(**profile) as dataset:
             dataset.write(np.moveaxis(image, -1, 0))

@@ -24,7 +24,6 @@ from earth_embed.step.state import Batch, Metrics, TrainState
 
 AXES = ("data", "model")
 
-
 Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
 

@@ -22,9 +22,7 @@ from earth_embed.step.towers import Params, Towers
 
 Batch = dict[str, Any]
 
-
 Metrics = dict[str, jax.Array]
-
 
 LossFunction = Callable[[Params, Batch, jax.Array], tuple[jax.Array, Metrics]]
 """(trained parameters, batch, step) → (loss, metrics)"""

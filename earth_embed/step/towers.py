@@ -25,7 +25,6 @@ from earth_embed.hashing import named_key
 
 Params = dict[str, Any]
 
-
 LOCATION = "location"
 
 

@@ -1,4 +1,4 @@
-"""What an evaluation predicts: the package's labels, and a user's rasters, polygons and tables.
+"""What an evaluation predicts: built-in labels, and a user's own rasters, polygons and tables.
 
-Reads values at places and says which layers they give away. It knows nothing of embeddings.
+Reads values at places and knows which geographic layers they reveal; it knows no embeddings.
 """

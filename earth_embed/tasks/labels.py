@@ -16,17 +16,17 @@ from earth_embed.errors import DataError
 
 @dataclass(frozen=True)
 class Target:
-    """One task: something to predict at every place.
+    """One task: a value to predict at every place.
 
     Attributes:
         name: The task's name.
         values: (N,) float64, or int64 indices into `classes`.
-        kind: What is predicted: a number or a class.
+        kind: Whether a number or a class is predicted.
         classes: Names of the classes; empty for a regression.
         unit: Unit of the values; empty for a classification.
-        layers: The geographic layers that the target is made of.
-        source: What it was read from; empty for the package's own.
-        dropped: Places that have no value, by reason.
+        layers: Geographic layers that the target is made of.
+        source: What it was read from; empty for built-in tasks.
+        dropped: Number of places without a value, by reason.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Labels:
 
     Attributes:
         lonlat: (N, 2) float64, degrees.
-        targets: The tasks by name, N values each.
+        targets: Tasks by name, with N values each.
     """
 
     lonlat: np.ndarray
@@ -66,15 +66,15 @@ def load_labels(
     config: str = "full",
     data_dir: str | os.PathLike[str] | None = None,
 ) -> Labels:
-    """Reads the data set "land_labels"; prepares it if need be.
+    """Reads the data set "land_labels", and prepares it first if necessary.
 
     Args:
         split: "validation" to choose settings, "test" for scores to publish.
         config: "full", "large" or "tiny".
-        data_dir: Where TFDS data sets are kept; None for TFDS's default.
+        data_dir: Directory of TFDS data sets; None for TFDS's default.
 
     Raises:
-        DataError: no such split or configuration.
+        DataError: there is no such split or config.
     """
     builder = prepare(f"land_labels/{config}", data_dir)
     columns = read_columns(builder, tuple(_LAYERS_AND_UNITS), split)
@@ -93,14 +93,14 @@ def load_labels(
 
 
 def refuse_leaks(targets: Mapping[str, Target], shown: frozenset[str]) -> None:
-    """Refuses tasks that ask for what training showed.
+    """Refuses tasks whose answer was shown in training.
 
     Args:
-        targets: The tasks by name.
-        shown: The layers that training showed.
+        targets: Tasks by name.
+        shown: Layers that training showed.
 
     Raises:
-        DataError: a target is made of such a layer; the message names every such task.
+        DataError: a target is made of such a layer; the message names all such tasks.
     """
     leaks = [
         f"{name!r} (layer {', '.join(sorted(target.layers & shown))})"

@@ -1,4 +1,4 @@
-"""What a user's polygons say of each place, in any CRS and format that GDAL reads."""
+"""The polygon of a user's file that contains each place, in any CRS and format that GDAL reads."""
 
 from __future__ import annotations
 
@@ -11,26 +11,25 @@ import numpy as np
 from earth_embed.errors import DataError, require
 
 POLYGON_SUFFIXES = (".gpkg", ".shp", ".geojson", ".json", ".topojson", ".fgb")
-"""What the name of a file of polygons may end in."""
-
+"""File name suffixes of polygons."""
 
 IN_NO_POLYGON = "in no polygon"
-"""Why a place has no polygon."""
+"""Reason why a place has no value."""
 
 
 def read_polygons(path: Path, column: str) -> Any:
-    """Reads the polygons and one column of them.
+    """Reads the polygons of a file with one column.
 
     Args:
         path: A vector file.
-        column: A column; where several layers have it, as LAYER/COLUMN.
+        column: A column, or LAYER/COLUMN if several layers have it.
 
     Returns:
         A GeoDataFrame of the column and the geometry, in the file's CRS.
 
     Raises:
-        DataError: the file is unreadable, holds no polygons, or one column of one layer is not
-            named.
+        DataError: the file is unreadable, holds no polygons, or `column` does not name exactly one
+            column of one layer.
     """
     try:
         import geopandas
@@ -65,18 +64,18 @@ def read_polygons(path: Path, column: str) -> Any:
 
 
 def polygon_of(polygons: Any, lonlat: np.ndarray) -> np.ndarray:
-    """The polygon that holds each place; its border belongs to it.
+    """Finds the polygon that contains each place; its border belongs to it.
 
-    Edges are straight in the polygons' own CRS, so the places are brought there. In degrees they
-    are looked up modulo 360°: polygons that are cut at the antimeridian, that run on beyond 180°
-    or whose cut was stitched (as in TopoJSON) are the same.
+    Edges are straight in the polygons' CRS, so the places are projected to it. In degrees, places
+    are looked up modulo 360°: it makes no difference whether a polygon is cut at the antimeridian,
+    extends beyond 180°, or had its cut stitched (as in TopoJSON).
 
     Args:
         polygons: GeoDataFrame; without a CRS, in degrees.
         lonlat: (N, 2), degrees.
 
     Returns:
-        (N,) int64 row of the polygon, the first of several, or −1.
+        (N,) int64 row of the first such polygon, or −1.
     """
     import pyproj
     import shapely
@@ -90,10 +89,10 @@ def polygon_of(polygons: Any, lonlat: np.ndarray) -> np.ndarray:
     degrees = polygons.crs is None or polygons.crs.is_geographic
     turns = np.array([0, 360, -360] if degrees else [0])
     parts = _unwound(parts) if degrees else parts
-    shown = np.flatnonzero(np.isfinite(x) & np.isfinite(y))  # a projection may not show them all
+    shown = np.flatnonzero(np.isfinite(x) & np.isfinite(y))  # a projection may not cover all places
     shifted = shapely.points(np.add.outer(turns, x[shown]).ravel(), np.tile(y[shown], len(turns)))
-    # The tree holds the points: each polygon, which may have a million corners, is then prepared
-    # once and asked for all of its points.
+    # The tree holds the points, not the polygons: a polygon may have a million corners, and is then
+    # prepared once and queried for all of its points.
     part, point = shapely.STRtree(shifted).query(parts, predicate="covers")
     first = np.full(len(lonlat), len(polygons))
     np.minimum.at(first, shown[point % max(len(shown), 1)], owner[part])
@@ -101,12 +100,11 @@ def polygon_of(polygons: Any, lonlat: np.ndarray) -> np.ndarray:
 
 
 def _unwound(parts: np.ndarray) -> np.ndarray:
-    """Polygons in degrees whose edges do not jump from 180° to −180°.
+    """Polygons in degrees, with edges that jump from 180° to −180° taken the short way round.
 
-    A polygon that says nothing sensible otherwise (it is wider than half a turn and crosses itself)
-    has its edges of more than half a turn taken the other way round. What an odd number of its
-    rings then enclose is inside: a continent around a pole may be written as a ring at the pole
-    with its coast for a hole.
+    Only polygons that make no sense otherwise are changed: wider than 180° and self-crossing. A
+    point is then inside if an odd number of rings enclose it, since a continent around a pole may
+    be written as a ring at the pole with the coast as a hole.
     """
     import shapely
 
@@ -115,7 +113,7 @@ def _unwound(parts: np.ndarray) -> np.ndarray:
     for i in np.flatnonzero(east - west > 180):
         if not shapely.is_valid(parts[i]):
             rings = [_unwound_ring(shapely.get_coordinates(r)) for r in shapely.get_rings(parts[i])]
-            for ring in rings:  # all as many turns away as the first
+            for ring in rings:  # shift to the same turn as the first ring
                 ring[:, 0] -= 360 * np.floor((ring[:, 0].min() - rings[0][:, 0].min() + 1) / 360)
             filled = [shapely.make_valid(shapely.Polygon(ring)) for ring in rings]
             unwound[i] = functools.reduce(shapely.symmetric_difference, filled)
@@ -123,7 +121,7 @@ def _unwound(parts: np.ndarray) -> np.ndarray:
 
 
 def _unwound_ring(ring: np.ndarray) -> np.ndarray:
-    """(M, 2) corners with steps of at most half a turn, closed over the pole that they go round."""
+    """(M, 2) corners with steps of at most 180°; a ring around a pole is closed over the pole."""
     lon = np.unwrap(ring[:, 0], period=360)
     turned = np.stack([lon, ring[:, 1]], axis=1)
     if abs(lon[-1] - lon[0]) < 180:

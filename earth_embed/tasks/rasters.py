@@ -1,4 +1,4 @@
-"""The pixel of a user's raster that holds each place, in any CRS that GDAL reads."""
+"""The pixel of a user's raster that contains each place, in any CRS that GDAL reads."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ import numpy as np
 from earth_embed.errors import DataError, require
 
 RASTER_SUFFIXES = (".tif", ".tiff", ".vrt", ".png")
-"""What a raster's file name may end in."""
-
+"""File name suffixes of rasters."""
 
 NO_DATA, OUTSIDE = "no data", "outside the raster"
-"""Why a place has no pixel value."""
+"""Reasons why a place has no value."""
 
 
 class Pixels(NamedTuple):
     """Pixel values at N places.
 
     Attributes:
-        values: (N,) in the type of the file, or float64 where the file gives a scale or offset;
-            meaningless where `fault` says so.
-        fault: (N,) strings: "" or why there is no value.
-        note: What was taken for granted about the file; empty if nothing was.
+        values: (N,) in the file's dtype, or float64 if the file gives a scale or offset;
+            meaningless where `fault` is not empty.
+        fault: (N,) strings, the reason why there is no value, or "".
+        note: What was assumed about the file, or "".
     """
 
     values: np.ndarray
@@ -36,18 +35,18 @@ class Pixels(NamedTuple):
 
 
 def pixels_at(path: Path, band: int, lonlat: np.ndarray) -> Pixels:
-    """Reads the pixel that holds each place.
+    """Reads the pixel that contains each place.
 
-    A raster in degrees is looked up modulo 360°, so that 0..360 and the antimeridian need no care.
+    A raster in degrees is looked up modulo 360°, so it may span 0..360 or cross the antimeridian.
 
     Args:
-        path: A raster. Without any georeference it must be twice as wide as high, and is taken as
-            the whole globe: columns −180..180, rows 90..−90.
+        path: A raster. Without georeference it must be twice as wide as high, and is taken as the
+            whole globe: columns −180..180, rows 90..−90.
         band: Its band, counted from 1.
         lonlat: (N, 2), degrees.
 
     Raises:
-        DataError: the file is unreadable, has no such band, or does not say where it lies.
+        DataError: the file is unreadable, has no such band, or has an unknown location.
     """
     with _open(path) as raster:
         if not 1 <= band <= raster.count:
@@ -56,7 +55,7 @@ def pixels_at(path: Path, band: int, lonlat: np.ndarray) -> Pixels:
         row, column, inside = _pixel(raster, transform, lonlat)
         values = np.zeros(len(lonlat), raster.dtypes[band - 1])
         missing = np.zeros(len(lonlat), bool)
-        # Row by row: a compressed file is then decoded once, from its top to its bottom.
+        # Row by row, so that a compressed file is decoded once from top to bottom.
         for i in np.flatnonzero(inside)[np.lexsort((column[inside], row[inside]))]:
             window = ((row[i], row[i] + 1), (column[i], column[i] + 1))
             pixel = raster.read(band, window=window, masked=True)
@@ -81,7 +80,7 @@ def _open(path: Path) -> Iterator[Any]:
         raise DataError(f"no such raster: {path}")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # `_transform` deals with it
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # handled by `_transform`
             with rasterio.open(path) as raster:
                 yield raster
     except RasterioError as error:
@@ -89,7 +88,7 @@ def _open(path: Path) -> Iterator[Any]:
 
 
 def _transform(raster: Any, path: Path) -> tuple[Any, str]:
-    """The map from (column, row) to the raster's own coordinates, and what was assumed."""
+    """The affine map from (column, row) to the raster's coordinates, and what was assumed."""
     from affine import Affine
 
     if raster.crs is not None:
@@ -103,7 +102,7 @@ def _transform(raster: Any, path: Path) -> tuple[Any, str]:
         globe = Affine(360 / raster.width, 0, -180, 0, -180 / raster.height, 90)
         return globe, "no georeference: taken as the globe, −180..180 and 90..−90"
     left, bottom, right, top = raster.bounds
-    slack = 1.0  # rasters of the globe may reach half a pixel beyond a pole
+    slack = 1.0  # rasters of the globe may extend half a pixel beyond a pole
     if min(left, right) < -180 - slack or max(left, right) > 360 + slack or top - bottom > 181:
         raise DataError(
             f"{path} has no CRS: expected one, or extents in degrees; found "
@@ -115,7 +114,7 @@ def _transform(raster: Any, path: Path) -> tuple[Any, str]:
 def _pixel(
     raster: Any, transform: Any, lonlat: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Row and column of each place, (N,) int64, and whether the raster has them."""
+    """Row and column of each place, (N,) int64, and whether they lie inside the raster."""
     from rasterio.warp import transform as reproject
 
     degrees = raster.crs is None or raster.crs.is_geographic
@@ -125,10 +124,10 @@ def _pixel(
     row, column = np.zeros(len(lonlat), np.int64), np.zeros(len(lonlat), np.int64)
     inside = np.zeros(len(lonlat), bool)
     a, b, c, d, e, f = tuple(~transform)[:6]
-    with np.errstate(invalid="ignore"):  # places that the projection cannot show are infinite
+    with np.errstate(invalid="ignore"):  # places outside the projection are infinite
         for turn in (0, 360, -360) if degrees else (0,):
             across, down = a * (x + turn) + b * y + c, d * (x + turn) + e * y + f
-            # The far edge, such as the South Pole, belongs to the last row.
+            # The lower edge, such as the South Pole, belongs to the last row.
             down = np.where(down == raster.height, raster.height - 1, down)
             found = (across >= 0) & (across < raster.width) & (down >= 0) & (down < raster.height)
             new = found & ~inside

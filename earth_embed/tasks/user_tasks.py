@@ -1,6 +1,6 @@
-"""A user's own evaluation tasks: NAME=FILE[:FIELD][:FORM], from a raster, polygons or a table.
+"""A user's own evaluation tasks: `NAME=FILE[:FIELD][:FORM]`, from a raster, polygons or a table.
 
-`docs/tasks.md` documents the form and published files.
+`docs/pages/how-to/tasks.md` documents the form and published files.
 """
 
 from __future__ import annotations
@@ -21,13 +21,10 @@ from earth_embed.tasks.rasters import RASTER_SUFFIXES, pixels_at
 
 FORMS = ("class", "log")
 
-
 NO_VALUE = "no value"
-"""Why a polygon or a row of a table gives no value."""
-
+"""Reason why a polygon or a row of a table gives no value."""
 
 _SUFFIXES = "|".join(map(re.escape, (*RASTER_SUFFIXES, *POLYGON_SUFFIXES, *TABLE_SUFFIXES)))
-
 
 _TASK = re.compile(
     rf"(?P<name>[A-Za-z0-9_-]+)=(?P<path>.+?({_SUFFIXES}))(:(?P<rest>.*))?", re.IGNORECASE
@@ -36,11 +33,12 @@ _TASK = re.compile(
 
 @dataclass(frozen=True)
 class Task:
-    """What a user asks for.
+    """A task as the user specifies it.
 
     Attributes:
-        name: The task's name, and its layer: a run that was shown a layer so named is refused.
-        path: A raster, polygons or a table; its suffix says which.
+        name: Name of the task and of its layer: a run that was shown a layer of this name is
+            refused.
+        path: A raster, polygons or a table, according to the suffix.
         field: Band of a raster, or column.
         form: "class" reads whole numbers as classes, "log" takes log10(1 + x), "" neither.
     """
@@ -52,16 +50,16 @@ class Task:
 
     @property
     def source(self) -> str:
-        """What is read, as tables say it."""
+        """What is read, as reports show it."""
         form = f", {self.form}" if self.form else ""
         return f"{self.path.name}:{self.field}{form}"
 
 
 def parse_task(text: str) -> Task:
-    """Reads NAME=FILE[:FIELD][:FORM].
+    """Reads `NAME=FILE[:FIELD][:FORM]`.
 
     Raises:
-        ConfigError: the text is no task.
+        ConfigError: the text does not have this form.
     """
     match = _TASK.fullmatch(text)
     is_raster = match is not None and Path(match["path"]).suffix.lower() in RASTER_SUFFIXES
@@ -85,10 +83,10 @@ def parse_task(text: str) -> Task:
 
 
 def parse_tasks(texts: Iterable[str]) -> tuple[Task, ...]:
-    """Reads several tasks of distinct names.
+    """Reads several tasks.
 
     Raises:
-        ConfigError: a text is no task, or two have one name.
+        ConfigError: a text is no task, or two tasks share a name.
     """
     tasks = tuple(map(parse_task, texts))
     names = [task.name for task in tasks]
@@ -98,19 +96,20 @@ def parse_tasks(texts: Iterable[str]) -> tuple[Task, ...]:
 
 
 def read_task(task: Task, lonlat: np.ndarray) -> Labels:
-    """Reads a task: a raster or polygons at the places given, a table at its own.
+    """Reads a task's values: of a raster or polygons at the given places, of a table at its own.
 
     Places without a value are left out and counted in the target.
 
     Args:
         task: What to read.
-        lonlat: (N, 2), degrees; a table does not use them.
+        lonlat: (N, 2), degrees; not used for a table.
 
     Returns:
         The M ≤ N places with a value, and one target.
 
     Raises:
-        DataError: the file is unreadable or does not fit the task, or fewer than two values occur.
+        DataError: the file is unreadable, does not fit the task, or holds fewer than two distinct
+            values at the places.
         CoordinateError: a table's coordinate is missing or out of range.
     """
     suffix = task.path.suffix.lower()
@@ -145,7 +144,7 @@ def read_task(task: Task, lonlat: np.ndarray) -> Labels:
 
 
 def at_the_same_places(parts: Iterable[Labels]) -> list[Labels]:
-    """Joins labels whose places are the same, in order: they share splits and decompositions."""
+    """Merges labels at identical places, so that they share splits and decompositions."""
     joined: dict[bytes, Labels] = {}
     for labels in parts:
         key = labels.lonlat.tobytes()
@@ -173,12 +172,12 @@ def _from_table(task: Task) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _cells(column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A column as numbers or as an object array of text, and which cells are empty."""
+    """A column as numbers or as an object array of strings, and which cells are empty."""
     if column.dtype.kind in "iuf":
         return column, ~np.isfinite(column.astype(np.float64))
     if column.dtype.kind == "b":
         return column.astype(str).astype(object), np.zeros(len(column), bool)
-    # None, NaN and pandas' own missing value differ from themselves or are no text.
+    # None, NaN and pandas.NA are not strings.
     missing = np.array([not (isinstance(cell, str) and cell.strip()) for cell in column], bool)
     return np.where(missing, "", column), missing
 
@@ -186,7 +185,7 @@ def _cells(column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _form(
     task: Task, values: np.ndarray
 ) -> tuple[Literal["regression", "classification"], np.ndarray, tuple[str, ...]]:
-    """The values as a target has them."""
+    """Kind, values and class names of the target."""
     text = values.dtype == object
     if text or task.form == "class":
         if text and task.form == "log":

@@ -1,4 +1,4 @@
-"""The training loop and all it needs: checkpoints, records, validation, stopping.
+"""The training loop and what it needs: batches, validation, checkpoints, records, stopping.
 
 Only `checkpoint.py` imports Orbax. Nothing here decides what a step computes.
 """

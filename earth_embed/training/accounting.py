@@ -1,9 +1,8 @@
-"""What a run achieves: steps, examples and floating-point operations a second, and its memory."""
+"""What a run achieves: steps, examples and FLOPs per second, memory, and a profile."""
 
 from __future__ import annotations
 
 import math
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,73 +22,86 @@ MEASURED = (
     "share_of_peak",
     "peak_memory_bytes",
 )
-"""The metrics that say how a run went, not what it computed."""
-
+"""The metrics of speed and memory, which differ between two runs of the same numbers."""
 
 TRACED = 10
-"""Steps of a profile; as many before it are left out, the compilation among them."""
+"""Steps in a profile. As many steps before it, compilation among them, are left out."""
+
+PEAKS = {
+    "TPU v4": 275e12,
+    "TPU v5 lite": 197e12,
+    "TPU v5p": 459e12,
+    "TPU v5": 459e12,
+    "TPU v6 lite": 918e12,
+    "NVIDIA A100": 312e12,
+    "NVIDIA H100": 989e12,
+    "NVIDIA H200": 989e12,
+    "NVIDIA L4": 121e12,
+}
+"""Prefix of a device's kind → its published dense bfloat16 FLOP/s."""
 
 
 class Meter:
-    """Counts steps and what they cost, and says the rates since it was asked last."""
+    """Counts steps, examples and FLOPs, and gives their rates since it was last asked."""
 
-    def __init__(self, start: int, flops: Callable[[tuple[str, ...]], int]) -> None:
-        """Starts at a step.
-
-        Args:
-            start: Steps taken before.
-            flops: Floating-point operations of a step on these modalities.
-        """
+    def __init__(self, start: int) -> None:
+        """Starts after `start` steps."""
         self._step = self._asked = start
-        self._flops, self._peak = flops, peak_flops(jax.devices())
-        self._examples = self._operations = 0
+        self._peak = peak_flops(jax.devices())
+        self._examples = self._flops = 0
         self._since = time.perf_counter()
 
-    def tick(self, names: tuple[str, ...], examples: int) -> int:
-        """One more step, on so many examples of these modalities; returns the number of steps."""
+    def tick(self, examples: int, flops: int) -> int:
+        """Counts one more step; returns the number of steps so far."""
         self._step += 1
         self._examples += examples
-        self._operations += self._flops(names)
+        self._flops += flops
         return self._step
 
     def rates(self) -> dict[str, float]:
-        """The metrics `MEASURED`; `share_of_peak` where the devices' peak is known."""
+        """The metrics `MEASURED`, without those that are not known on this machine."""
         now = time.perf_counter()
         seconds = max(now - self._since, 1e-9)
         values = {
             "steps_per_second": (self._step - self._asked) / seconds,
             "examples_per_second": self._examples / seconds,
-            "flops_per_second": self._operations / seconds,
-            "peak_memory_bytes": float(peak_memory()),
+            "flops_per_second": self._flops / seconds,
         }
+        if memory := peak_memory():
+            values["peak_memory_bytes"] = float(memory)
         if self._peak is not None:
             values["share_of_peak"] = values["flops_per_second"] / self._peak
         self._asked, self._since = self._step, now
-        self._examples = self._operations = 0
+        self._examples = self._flops = 0
         return values
 
 
 def peak_memory() -> int:
-    """The most bytes in use so far, on the fullest of this process's devices.
+    """Peak bytes in use on the fullest of this process's devices; 0 if unknown.
 
-    On CPUs it is the process's resident memory.
+    On CPUs, the peak resident memory of the process.
     """
     stats = [device.memory_stats() or {} for device in jax.local_devices()]
-    in_use = max(each.get("peak_bytes_in_use", 0) for each in stats)
+    if in_use := max(each.get("peak_bytes_in_use", 0) for each in stats):
+        return in_use
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
     unit = 1 if sys.platform == "darwin" else 1024
-    return in_use or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 @contextmanager
 def profiled(folder: Path | None, start: int) -> Iterator[Callable[[int], None]]:
-    """Writes a trace of steps for TensorBoard or Perfetto, by process 0.
+    """Writes a trace of `TRACED` steps for TensorBoard or Perfetto, in process 0.
 
     Args:
-        folder: Where; None: no trace.
+        folder: Where the trace goes; None for no trace.
         start: Steps taken before.
 
     Yields:
-        A function that is told the number of steps after each.
+        A function to call after each step, with the number of steps so far.
     """
     tracing = False
 
@@ -107,40 +119,26 @@ def profiled(folder: Path | None, start: int) -> Iterator[Callable[[int], None]]
     try:
         yield tell
     finally:
-        if tracing:  # a short or stopped run
+        if tracing:  # the run was short or stopped
             jax.profiler.stop_trace()
 
 
-PEAKS = {
-    "TPU v4": 275e12,
-    "TPU v5 lite": 197e12,
-    "TPU v5p": 459e12,
-    "TPU v5": 459e12,
-    "TPU v6 lite": 918e12,
-    "NVIDIA A100": 312e12,
-    "NVIDIA H100": 989e12,
-    "NVIDIA H200": 989e12,
-    "NVIDIA L4": 121e12,
-}
-"""Published dense bfloat16 FLOP/s of one device, by how its kind begins."""
-
-
-def product_flops(program: ClosedJaxpr, branch: int = 0) -> int:
-    """2·m·n·k of each matrix product, and as much of convolutions, in one run on all devices.
-
-    Args:
-        program: What `jax.make_jaxpr`, or a compiled function's `trace`, tells of it.
-        branch: Which branch of a `lax.cond` or `lax.switch` counts.
-    """
-    return _count(program.jaxpr, branch)
-
-
 def peak_flops(devices: list[jax.Device]) -> float | None:
-    """Published peak of all devices together; None where it is not known."""
+    """Published peak FLOP/s of all devices together; None if one is not in `PEAKS`."""
     kinds = sorted(PEAKS, key=len, reverse=True)
     each = [next((PEAKS[k] for k in kinds if d.device_kind.startswith(k)), None) for d in devices]
     known = [peak for peak in each if peak is not None]
     return sum(known) if len(known) == len(devices) else None
+
+
+def product_flops(program: ClosedJaxpr, branch: int = 0) -> int:
+    """FLOPs of the matrix products (2·m·n·k each) and convolutions of one run on all devices.
+
+    Args:
+        program: From `jax.make_jaxpr`, or a compiled function's `trace`.
+        branch: The branch of each `lax.cond` or `lax.switch` that is counted.
+    """
+    return _count(program.jaxpr, branch)
 
 
 def _count(jaxpr: Jaxpr, branch: int) -> int:

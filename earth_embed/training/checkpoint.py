@@ -1,18 +1,15 @@
-"""Checkpoints by Orbax, and nowhere else: the last k and the best of a run.
+"""Saves and restores a run's checkpoints with Orbax: the last k and the best.
 
 A checkpoint holds two items: `state`, all that resuming needs, and `location`, the location
-encoder's parameters alone, which is all that users of the run load. A manifest beside it records
-its files' checksums. One that is damaged, or of another model, is passed over for an older one.
+encoder's parameters, all that users of the run load. A manifest (`choice.py`) records the SHA-256
+of its files. A checkpoint that is damaged, or of another model, is passed over for an older one.
 """
 
 from __future__ import annotations
 
-import functools
 import itertools
-import logging
 import re
 import shutil
-import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -38,8 +35,8 @@ from earth_embed.training.choice import (
 
 ITEMS = ("state", "location")
 
-
 DELETED = ".deleted"
+"""Where Orbax moves checkpoints before they are deleted."""
 
 
 class Checkpointer:
@@ -50,13 +47,12 @@ class Checkpointer:
 
         Args:
             run_dir: The run.
-            keep: The last so many are kept, and the best one; None: only to restore, so that
-                nothing in the run is touched.
+            keep: Number of last checkpoints to keep, beside the best. None: read-only, nothing
+                in the run is changed.
 
         Raises:
             CheckpointError: they cannot be listed.
         """
-        quieten_orbax()
         self._directory = (run_dir / "checkpoints").absolute()
         policy = preservation_policy.AnyPreservationPolicy(
             [
@@ -67,12 +63,12 @@ class Checkpointer:
         options = ocp.CheckpointManagerOptions(
             preservation_policy=policy,
             best_fn=_score,
-            cleanup_tmp_directories=keep is not None,  # what a kill during a save left behind
+            cleanup_tmp_directories=keep is not None,  # left by a kill during a save
             read_only=keep is None,
-            # A kill while an old checkpoint is deleted would leave a part of it, which looks like
-            # damage. So it is moved out of the way in one piece first; see `_record`.
+            # If a kill interrupted the deletion of an old checkpoint, the rest would look like
+            # damage. So checkpoints are first moved aside whole; `_clear` deletes them.
             todelete_subdir=None if keep is None else DELETED,
-            lightweight_initialize=True,  # scores may be damaged: they are read after the choice
+            lightweight_initialize=True,  # does not read scores, which may be damaged
         )
         self._read_only = keep is None
         try:
@@ -85,9 +81,9 @@ class Checkpointer:
         self._recorded: Future[None] | None = None
 
     def save(self, state: TrainState, score: float) -> None:
-        """Starts saving a state; training goes on while it is written.
+        """Starts saving a state and returns while it is being written.
 
-        An unfinished checkpoint has a temporary name and is never taken for a whole one.
+        An unfinished checkpoint has a temporary name and is never used.
 
         Raises:
             CheckpointError: the disk is full or cannot be written.
@@ -105,7 +101,7 @@ class Checkpointer:
         self._recorded = self._thread.submit(self._record, step)
 
     def wait(self) -> None:
-        """Returns once every checkpoint is whole on disk, and its checksums too.
+        """Waits until every checkpoint and its manifest are complete on disk.
 
         Raises:
             CheckpointError: one could not be written.
@@ -127,25 +123,25 @@ class Checkpointer:
         self._manager.close()
 
     def latest_step(self) -> int | None:
-        """The step of the last whole checkpoint."""
+        """The step of the last complete checkpoint; None if there is none."""
         return self._manager.latest_step()
 
     def folder(self, step: int) -> Path:
-        """Where the checkpoint of a step is."""
+        """The folder of a step's checkpoint."""
         return self._directory / str(step)
 
     def restore_state(self, like: Any) -> TrainState:
-        """The newest state that is as it was saved.
+        """Restores the newest undamaged state.
 
-        Checkpoints that are damaged or do not fit are named in a `FaultWarning` each and, if this
-        object may write, moved aside: 600 becomes 600.damaged, and the run can save it again.
+        Each checkpoint that is damaged or does not fit gets a `FaultWarning`. Unless this object is
+        read-only, it is also renamed, from 600 to 600.damaged, so that the run can save it again.
 
         Args:
-            like: Its shapes, dtypes and shardings.
+            like: Shapes, dtypes and shardings of the state.
 
         Raises:
-            CheckpointError: there is none, or all are damaged or of another model; nothing is moved
-                then.
+            CheckpointError: there is no checkpoint, or all are damaged or of another model; then
+                nothing is renamed.
         """
         state, refused = self._restore("state", like, "last")
         if not self._read_only:
@@ -154,9 +150,9 @@ class Checkpointer:
         return state
 
     def restore_location(self, like: Any, which: str = "last") -> Any:
-        """The location encoder's parameters, of the `last` or the `best` checkpoint.
+        """Restores the location encoder's parameters from the "last" or the "best" checkpoint.
 
-        Damage to anything else in a checkpoint does not matter here.
+        Damage to the rest of a checkpoint does not matter.
 
         Raises:
             CheckpointError: as in `restore_state`.
@@ -164,7 +160,7 @@ class Checkpointer:
         return self._restore("location", like, which)[0]
 
     def _restore(self, item: str, like: Any, which: str) -> tuple[Any, dict[int, str]]:
-        """An item of the first choice that restores, and what is wrong with those passed over."""
+        """An item of the first choice that restores, and why others were passed over."""
         args = ocp.args.Composite(**{item: ocp.args.StandardRestore(like)})
         others = [] if item == "state" else [other for other in ITEMS if other != item]
         refused: dict[int, str] = {}
@@ -190,7 +186,7 @@ class Checkpointer:
             return value, refused
 
     def _choose(self, which: str, refused: dict[int, str], others: list[str]) -> Choice:
-        """`choose`, of all processes the same."""
+        """`choose` in process 0, for all processes."""
 
         def chosen() -> list[Any]:
             thorough = not self._read_only
@@ -227,17 +223,17 @@ class Checkpointer:
             ) from error
 
     def _record(self, step: int) -> None:
-        """In a thread of its own: writes the manifest as soon as the checkpoint is whole."""
+        """Writes the manifest once the checkpoint is complete; runs in its own thread."""
         try:
             self._manager.wait_until_finished()
-        except Exception:  # `wait` raises it too, in the thread that trains
+        except Exception:  # `wait` raises it too, in the training thread
             return
         if is_main():
             write_manifest(self.folder(step))
             self._clear()
 
     def _clear(self) -> None:
-        """Deletes what remains of checkpoints that are kept no longer."""
+        """Deletes the checkpoints that Orbax moved aside, and their manifests."""
         shutil.rmtree(self._directory / DELETED, ignore_errors=True)
         drop_manifests(self._directory, steps_in(self._directory))
 
@@ -253,30 +249,10 @@ def _score(metrics: Mapping[str, float]) -> float:
 
 
 def cause(error: Exception) -> str:
-    """What an error says, in one line.
+    """An error's message in one line.
 
-    TensorStore appends its whole specification, and begins with what it was doing.
+    TensorStore's messages begin with what it was doing and end with its whole specification.
     """
     lines = re.split(r" \[\w+(?:\[\d+\])?='", str(error).strip())[0].splitlines()
     cause = lines[0] if lines else type(error).__name__
     return cause if len(cause) <= 300 else f"{cause[:120]} … {cause[-160:]}"
-
-
-@functools.cache
-def quieten_orbax() -> None:
-    """Leaves one error of a failure: ours, that of the first array that could not be moved.
-
-    Orbax then abandons the other arrays, and each puts a traceback on the console: through the logs
-    of Abseil and asyncio, from TensorStore's threads, or when it is garbage collected.
-    """
-    for name in ("absl", "asyncio"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    show = sys.unraisablehook
-
-    def show_others(unraisable: Any) -> None:
-        code = getattr(unraisable.object, "cr_code", None)
-        of_orbax = code is not None and "orbax" in code.co_filename
-        if not of_orbax and str(unraisable.exc_value) != "Event loop is closed":
-            show(unraisable)
-
-    sys.unraisablehook = show_others

@@ -1,31 +1,35 @@
-"""Which checkpoint is used: the newest, or the best, of those whose files are as they were saved.
+"""Chooses the checkpoint to use: the newest or the best whose files match their manifest.
 
-Files alone are read here, and nothing is changed; restoring is another matter (`checkpoint.py`).
+Only files are compared here, and nothing is changed; `checkpoint.py` restores. The manifest of
+RUN/checkpoints/STEP is RUN/checkpoints.sha256/STEP.json, outside the folder that Orbax owns:
+
+    {"state/d/0f3a…": {"size": 1024, "sha256": "4be1…"}, …}
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import dataclasses
 import json
 import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from earth_embed.files import write_text
+from earth_embed.errors import DataError
+from earth_embed.files import Stamp, write_text
 
 SCORE = "validation_retrieval@1"
-"""The metric that decides which checkpoint is the best."""
+"""The metric by which a checkpoint is the best."""
 
 
 class Choice(NamedTuple):
     """The checkpoint to use, and why others are not."""
 
     step: int | None
-    """None: none is left."""
+    """None if no checkpoint is left."""
     refused: dict[int, str]
-    """What is wrong with each checkpoint that was passed over: "is damaged: …"."""
+    """Step → what is wrong with a checkpoint that was passed over: "is damaged: …"."""
 
 
 def choose(
@@ -38,11 +42,11 @@ def choose(
     """Chooses a checkpoint.
 
     Args:
-        checkpoints: The folder of checkpoints; it need not exist.
+        checkpoints: The folder of checkpoints; it may be missing.
         which: "last", or "best" by score.
-        refused: Checkpoints that are out of the question, and why.
-        leave_out: Entries of a checkpoint that will not be read, and whose damage does not matter.
-        thorough: Check the older ones too, though a good one is found.
+        refused: Checkpoints already ruled out, and why.
+        leave_out: Entries of a checkpoint that will not be read, so their damage does not matter.
+        thorough: Also check the checkpoints older than the first good one.
     """
     refused, good = dict(refused or {}), []
     for step in reversed(steps_in(checkpoints)):
@@ -54,13 +58,16 @@ def choose(
         good.append(step)
         if which == "last" and not thorough:
             break
-    if which == "best":  # a score is trusted only now that its file is known to be good
+    if which == "best":  # scores are read only now that their files are known to be good
         good.sort(key=lambda step: (read_score(checkpoints / str(step)), step), reverse=True)
     return Choice(good[0] if good else None, refused)
 
 
 def steps_in(checkpoints: Path) -> list[int]:
-    """The steps of the whole checkpoints, rising; unfinished or moved ones have longer names."""
+    """The steps of the whole checkpoints, ascending.
+
+    Checkpoints that are unfinished or were moved aside have names that are no numbers.
+    """
     if not checkpoints.is_dir():
         return []
     return sorted(int(path.name) for path in checkpoints.iterdir() if path.name.isdecimal())
@@ -83,9 +90,45 @@ def read_score(checkpoint: Path) -> float:
     return -math.inf if math.isnan(score) else score
 
 
+def write_manifest(checkpoint: Path) -> None:
+    """Records the files of a finished checkpoint.
+
+    Raises:
+        DataError: a file cannot be read.
+        OSError: the folder of manifests cannot be made.
+        EarthEmbedError: the manifest cannot be written.
+    """
+    files = (path for path in sorted(checkpoint.rglob("*")) if path.is_file())
+    entries = {
+        path.relative_to(checkpoint).as_posix(): dataclasses.asdict(Stamp.of(path))
+        for path in files
+    }
+    manifest = _manifest_of(checkpoint)
+    manifest.parent.mkdir(exist_ok=True)
+    write_text(manifest, json.dumps(entries, indent=1) + "\n")
+
+
+def drop_manifests(checkpoints: Path, kept: Collection[int]) -> None:
+    """Deletes the manifests of deleted checkpoints; `kept` are the steps of the others."""
+    for manifest in _manifest_of(checkpoints / "any").parent.glob("*.json"):
+        if manifest.stem not in map(str, kept):
+            with contextlib.suppress(OSError):  # a manifest too many does no harm
+                manifest.unlink()
+
+
 def _damage(checkpoint: Path, leave_out: Collection[str]) -> str | None:
-    if damage := find_damage(checkpoint, leave_out):
-        return damage
+    """The first file that differs from the manifest, with what was expected and found.
+
+    None also where there is no readable manifest: the checkpoint is then used if it restores.
+    """
+    for name, stamp in _read_manifest(checkpoint).items():
+        if name.split("/")[0] in leave_out:
+            continue
+        try:
+            if damage := stamp.damage(checkpoint / name, brief=True):
+                return f"{name}: {damage}"
+        except (OSError, DataError) as error:
+            return f"{name}: expected {stamp.size} bytes, found that they cannot be read: {error}"
     try:
         read_score(checkpoint)
     except (OSError, ValueError) as error:
@@ -93,74 +136,15 @@ def _damage(checkpoint: Path, leave_out: Collection[str]) -> str | None:
     return None
 
 
-def write_manifest(checkpoint: Path) -> None:
-    """Records the files of a checkpoint that is whole.
-
-    Raises:
-        OSError: a file cannot be read, or the folder of manifests cannot be made.
-        EarthEmbedError: the manifest cannot be written.
-    """
-    files = (path for path in sorted(checkpoint.rglob("*")) if path.is_file())
-    entries = {
-        path.relative_to(checkpoint).as_posix(): {
-            "size": path.stat().st_size,
-            "sha256": sha256(path),
-        }
-        for path in files
-    }
-    manifest = manifest_of(checkpoint)
-    manifest.parent.mkdir(exist_ok=True)
-    write_text(manifest, json.dumps(entries, indent=1) + "\n")
-
-
-def find_damage(checkpoint: Path, leave_out: Collection[str] = ()) -> str | None:
-    """The first file that is not as it was recorded, with what was expected and found.
-
-    Args:
-        checkpoint: Its folder, of which nothing is changed.
-        leave_out: Names of its entries that are not checked.
-
-    Returns:
-        None: every file is as recorded, or nothing (readable) was recorded.
-    """
+def _read_manifest(checkpoint: Path) -> dict[str, Stamp]:
+    """Name → stamp of a checkpoint's files; empty if they were not recorded."""
     try:
-        entries = json.loads(manifest_of(checkpoint).read_text())
-        recorded = {name: (int(e["size"]), str(e["sha256"])) for name, e in entries.items()}
+        entries = json.loads(_manifest_of(checkpoint).read_text())
+        return {name: Stamp(int(e["size"]), str(e["sha256"])) for name, e in entries.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-    for name, (size, digest) in recorded.items():
-        if name.split("/")[0] in leave_out:
-            continue
-        try:
-            found = (checkpoint / name).stat().st_size
-            if found != size:
-                return f"{name}: expected {size} bytes, found {found}"
-            if (other := sha256(checkpoint / name)) != digest:
-                return f"{name}: expected sha256 {digest[:16]}…, found {other[:16]}…"
-        except FileNotFoundError:
-            return f"{name}: expected {size} bytes, found no file"
-        except OSError as error:
-            return (
-                f"{name}: expected {size} bytes, found that they cannot be read: {error.strerror}"
-            )
-    return None
+        return {}
 
 
-def drop_manifests(checkpoints: Path, kept: Collection[int]) -> None:
-    """Deletes the manifests of checkpoints that are gone; `kept` are the steps of those left."""
-    for manifest in manifest_of(checkpoints / "any").parent.glob("*.json"):
-        if manifest.stem not in map(str, kept):
-            with contextlib.suppress(OSError):  # one too many does no harm
-                manifest.unlink()
-
-
-def manifest_of(checkpoint: Path) -> Path:
-    """RUN/checkpoints/STEP → RUN/checkpoints.sha256/STEP.json, outside of Orbax's folder."""
+def _manifest_of(checkpoint: Path) -> Path:
     folder = checkpoint.parent
     return folder.with_name(f"{folder.name}.sha256") / f"{checkpoint.name}.json"
-
-
-def sha256(path: Path) -> str:
-    """The digest of a file, read in blocks: it may be larger than the memory."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

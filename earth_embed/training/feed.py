@@ -1,4 +1,4 @@
-"""Batches on the device, one step ahead of the one that trains."""
+"""What the loop puts on the device: the next training batch, and the validation examples."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from earth_embed.step.towers import Params, Towers
 
 
 class Fed(NamedTuple):
-    """What one step gets."""
+    """The input of one step."""
 
     names: tuple[str, ...]
-    """The modalities that the batch holds."""
+    """The modalities that the step trains on."""
     batch: Batch
     """On the device, with an entry for every modality; see `Method.step`."""
 
@@ -33,10 +33,10 @@ class Fed(NamedTuple):
 def feed(
     method: TrainingMethod, batches: Batches, mesh: Mesh, start: int, stop: int
 ) -> Iterator[Fed]:
-    """Yields the batches of steps start … stop − 1.
+    """Yields the batches of steps start … stop − 1, each transferred during the step before it.
 
-    Only the modalities that a step reads are read and transferred. The compiled step has an input
-    for every modality, so an idle one is given zeros that have lain on the device since the start.
+    The compiled step has an input for every modality. Only the modalities that a step trains on
+    are read and transferred; the others get zeros that stay on the device.
     """
     sources = {name: batches.sources[name] for name in method.sizes}
     idle = {
@@ -56,7 +56,7 @@ def feed(
         assert ahead is not None
         current, ahead = ahead, None
         yield current
-        # The device is busy with the step just yielded: read and transfer the next one meanwhile.
+        # Read and transfer the next batch while the device computes the step just yielded.
         if step + 1 < stop:
             ahead = fetch(step + 1)
 
@@ -66,17 +66,12 @@ def example_shapes(sources: Mapping[str, Source]) -> dict[str, np.ndarray]:
     return {name: source.gather(np.arange(1))["sample"] for name, source in sources.items()}
 
 
-def _zeros(source: Source, size: int) -> dict[str, np.ndarray]:
-    one = source.gather(np.arange(1))
-    return {key: np.zeros((size, *value.shape[1:]), value.dtype) for key, value in one.items()}
-
-
 class Validation:
-    """A fixed set of held-out examples of each modality, the same at every call of every run.
+    """Scores on a fixed set of held-out examples of each modality, the same in every run.
 
-    The loss is always the asymmetric NT-Xent within the modality, so that methods and losses
-    compare. It says how well places are told apart, not how well an embedding transfers: choose by
-    probes instead.
+    The loss is always the asymmetric NT-Xent within the modality, so that methods and losses can
+    be compared. It measures how well places are told apart, not how well an embedding transfers:
+    choose settings by probes instead.
     """
 
     def __init__(
@@ -109,3 +104,8 @@ class Validation:
             each = [float(metrics[metric]) for metrics in scores.values()]
             values[f"validation_{metric}"] = float(np.mean(each))
         return values
+
+
+def _zeros(source: Source, size: int) -> dict[str, np.ndarray]:
+    one = source.gather(np.arange(1))
+    return {key: np.zeros((size, *value.shape[1:]), value.dtype) for key, value in one.items()}

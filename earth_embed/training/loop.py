@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 
 from earth_embed.config import Experiment
 from earth_embed.config.files import to_json
-from earth_embed.data.open import Splits
+from earth_embed.data import Splits
 from earth_embed.data.pipeline import Batches
 from earth_embed.errors import DataError, Interrupted, RunError
 from earth_embed.methods import build_method
@@ -34,41 +33,48 @@ from earth_embed.training.accounting import Meter, product_flops, profiled
 from earth_embed.training.checkpoint import Checkpointer
 from earth_embed.training.feed import Validation, example_shapes, feed
 from earth_embed.training.records import draw_curves, open_records, skipped_steps
-from earth_embed.training.run_dir import locked, open_run
+from earth_embed.training.run_dir import check_run, locked, open_run
 from earth_embed.training.stopping import Watch, stop_on_signal
 
 
 def train(
-    experiment: Experiment, run_dir: Path, sources: Mapping[str, Splits], profile: bool = False
+    experiment: Experiment,
+    run_dir: Path,
+    sources: Mapping[str, Splits] | Callable[[], Mapping[str, Splits]],
+    profile: bool = False,
 ) -> TrainState:
     """Trains an experiment, from the start or from the run's last checkpoint.
 
-    A run killed at any moment and started again computes the same numbers as one that was not:
-    which examples a step sees, and every random stream, are functions of (seed, step). Processes
+    A run that is killed at any moment and restarted computes the same numbers as an uninterrupted
+    one: the examples of a step and all random streams are functions of (seed, step). Processes
     that have joined (`earth_embed.processes.join`) train one run together, in one directory.
 
     Args:
         experiment: What to train.
         run_dir: The run's directory; see `run_dir.py`.
-        sources: The examples of each modality, to train on and held out.
-        profile: Trace a few steps, into RUN/profile.
+        sources: The training and held-out examples of each modality; or a function that opens
+            them, which is called after the checks that need no data.
+        profile: Write a profile of a few steps to RUN/profile.
 
     Returns:
         The state after the last step.
 
     Raises:
         ConfigError: the settings do not fit the devices.
-        DataError: fewer examples than one batch.
-        RunError: the directory holds another run or cannot be written, or processes disagree
-            about the experiment.
+        DataError: a modality has fewer examples than its part of a batch.
+        RunError: the directory holds another run or cannot be written, the run diverged, or the
+            processes have different experiments.
+        CheckpointError: no checkpoint can be restored, or one cannot be saved.
         Interrupted: a signal asked to stop; the state is saved.
     """
-    # Everything that can be wrong is found out before the run's directory is touched.
+    # All input errors are raised before the run's directory is touched.
     check_same("the experiment", json.dumps(to_json(experiment)))
     mesh = build_mesh(experiment.mesh.model)
     towers = Towers(experiment)
-    training = {name: sources[name].train for name in towers.names}
-    held_out = {name: sources[name].validation for name in towers.names}
+    from_main(lambda: check_run(run_dir, experiment))
+    opened = sources() if callable(sources) else sources
+    training = {name: opened[name].train for name in towers.names}
+    held_out = {name: opened[name].validation for name in towers.names}
     method = build_method(towers, {name: len(source) for name, source in training.items()}, mesh)
     check_divisible(method.sizes, mesh, experiment.memory.microbatch)
     for name, size in method.sizes.items():
@@ -79,7 +85,7 @@ def train(
     batches = Batches(training, experiment.input, experiment.seed, *share_of_process(mesh))
     update = Updater(towers, partial(gathered, mesh=mesh))
     init = partial(update.init, example_shapes(training))
-    shapes = jax.eval_shape(init)  # an encoder that does not fit its samples is found out here
+    shapes = jax.eval_shape(init)  # raises if an encoder does not fit its samples
     shardings = split_state(shapes, mesh, experiment.mesh.split_from)
     from_main(lambda: open_run(run_dir, experiment))
 
@@ -92,22 +98,17 @@ def train(
         stop_on_signal() as stop,
         closing(Checkpointer(run_dir, settings.keep)) as checkpoints,
     ):
-        # The state is born where it lives: restored if the run has a checkpoint, else initialised.
+        # The state is created sharded: restored if the run has a checkpoint, else initialised.
         if checkpoints.latest_step() is None:
             state = init_sharded(init, shardings)
-        else:  # on whatever devices there are now
+        else:  # the devices may be others than before
             like = jax.tree.map(
                 lambda s, to: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=to), shapes, shardings
             )
             state = checkpoints.restore_state(like)
         start = int(state.step)
-
-        @functools.cache
-        def flops(names: tuple[str, ...]) -> int:
-            program = step.trace(state, fed.batch).jaxpr  # as it is traced anyway, to compile it
-            return product_flops(program, list(method.sizes).index(names[0]))
-
-        meter = Meter(start, flops)
+        meter, order = Meter(start), list(method.sizes)
+        flops: dict[tuple[str, ...], int] = {}
         with (
             closing(open_records(run_dir, start, experiment.steps)) as records,
             profiled(run_dir / "profile" if profile else None, start) as profiler,
@@ -120,13 +121,17 @@ def train(
             )
             for fed in feed(method, batches, mesh, start, experiment.steps):
                 state, metrics = step(state, fed.batch)
-                done = meter.tick(fed.names, sum(method.sizes[name] for name in fed.names))
+                if fed.names not in flops:  # the step is traced already, so this is cheap
+                    program = step.trace(state, fed.batch).jaxpr
+                    flops[fed.names] = product_flops(program, order.index(fed.names[0]))
+                examples = sum(method.sizes[name] for name in fed.names)
+                done = meter.tick(examples, flops[fed.names])
                 profiler(done)
                 watch.note(done, metrics)
-                stopping = stop.now(done)  # asked once: a later signal is for the next step
+                stopping = stop.now(done)  # asked once: a later signal counts for the next step
                 last = done == experiment.steps or stopping
-                # The order below is part of the contract: metrics, validation, checkpoint, and only
-                # then (on the generator's next turn) the next batch.
+                # This order is part of the contract: metrics, validation, checkpoint, and only then
+                # the next batch, when the generator resumes.
                 logging = done % settings.log_every == 0 or last
                 saving = done % settings.save_every == 0 or last
                 validating = done % settings.validate_every == 0 or saving
@@ -139,8 +144,7 @@ def train(
                     records.write(done, values | meter.rates())
                 if validating:
                     scores = validate(state.params)
-                    # A checkpoint of a state that is not finite would be worthless.
-                    check_finite(scores, done, checkpoints)
+                    check_finite(scores, done, checkpoints)  # before such a state is saved
                     records.write(done, scores)
                     if saving:
                         checkpoints.save(state, scores["validation_retrieval@1"])
@@ -159,7 +163,7 @@ def train(
 
 
 def by_modality(metrics: Mapping[str, np.ndarray], names: tuple[str, ...]) -> dict[str, float]:
-    """Names a step's metrics: those with one value a modality become METRIC/NAME."""
+    """Names a step's metrics: those with one value per modality become METRIC/NAME."""
     named = {}
     for metric, value in metrics.items():
         if value.ndim == 0:
@@ -171,7 +175,7 @@ def by_modality(metrics: Mapping[str, np.ndarray], names: tuple[str, ...]) -> di
 
 
 def check_finite(scores: Mapping[str, float], step: int, checkpoints: Checkpointer) -> None:
-    """Stops a run that has diverged, before its state replaces a good checkpoint.
+    """Stops a diverged run before its state replaces a good checkpoint.
 
     Raises:
         RunError: a score is not finite.
@@ -182,7 +186,7 @@ def check_finite(scores: Mapping[str, float], step: int, checkpoints: Checkpoint
 
 
 def last_good(checkpoints: Checkpointer) -> str:
-    """Names the last checkpoint, once it is whole on disk."""
+    """Names the last checkpoint, after waiting for it to be complete on disk."""
     checkpoints.wait()
     step = checkpoints.latest_step()
     if step is None:

@@ -19,21 +19,24 @@ from earth_embed.processes import is_main
 
 METRICS_FILE = "metrics.jsonl"
 
+FLUSH_SECONDS = 30
+"""How often TensorBoard's file is flushed."""
+
 
 def open_records(run_dir: Path, start: int, steps: int) -> Records:
-    """The run's records in process 0; in the others, records that keep nothing."""
+    """Records in process 0; in other processes, records that write nothing."""
     return Records(run_dir, start, steps) if is_main() else NoRecords()
 
 
 class Records:
-    """Writes a run's metrics; a resumed run carries on where its checkpoint stands."""
+    """Writes a run's metrics. A resumed run continues from its checkpoint."""
 
     def __init__(self, run_dir: Path, start: int, steps: int) -> None:
-        """Drops what was recorded after the checkpoint, and opens the rest for more.
+        """Drops what was recorded after the checkpoint, and opens the rest for appending.
 
         Args:
             run_dir: The run.
-            start: Steps taken before.
+            start: Step of the checkpoint.
             steps: Steps of the whole run.
         """
         self._path = run_dir / METRICS_FILE
@@ -43,7 +46,7 @@ class Records:
         self._bar = tqdm(initial=start, total=steps, unit="step", dynamic_ncols=True, desc="train")
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Records one step's metrics and shows the loss and retrieval in the progress bar.
+        """Records a step's metrics and shows its loss and retrieval in the progress bar.
 
         Raises:
             RunError: the disk is full or cannot be written.
@@ -59,7 +62,7 @@ class Records:
             self._bar.set_postfix(shown, refresh=False)
 
     def advance(self) -> None:
-        """Counts one step in the progress bar, which shows steps/s and the time left."""
+        """Advances the progress bar by one step."""
         self._bar.update()
 
     def close(self) -> None:
@@ -69,23 +72,23 @@ class Records:
 
 
 class NoRecords(Records):
-    """Stands in for `Records` where nothing is to be written."""
+    """Records that write nothing."""
 
     def __init__(self) -> None:
         """Opens nothing."""
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Drops them."""
+        """Does nothing."""
 
     def advance(self) -> None:
-        """Shows nothing."""
+        """Does nothing."""
 
     def close(self) -> None:
         """Does nothing."""
 
 
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
-    """The recorded lines; a last line cut short by a crash is left out."""
+    """The recorded lines, without a last line that a crash cut short."""
     path = run_dir / METRICS_FILE
     if not path.exists():
         return []
@@ -99,12 +102,12 @@ def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
 
 
 def skipped_steps(run_dir: Path) -> list[int]:
-    """The steps that were skipped because they were not finite."""
+    """The steps skipped because they were not finite."""
     return [line["step"] for line in read_metrics(run_dir) if "skipped_steps" in line]
 
 
 def draw_curves(run_dir: Path) -> Path | None:
-    """Draws training.png: loss, retrieval@1 and temperature by step; None without matplotlib."""
+    """Draws training.png: loss, retrieval@1 and logit scale by step; None without matplotlib."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -132,16 +135,13 @@ def draw_curves(run_dir: Path) -> Path | None:
     return path
 
 
-FLUSH_SECONDS = 30
-
-
 class TensorBoard:
-    """Appends scalars to an event file; if that cannot be written, it is told once and given up."""
+    """Appends scalars to an event file. If it cannot be written, warns once and gives up."""
 
     def __init__(self, folder: Path, start: int) -> None:
-        """Opens a new event file, which replaces what others hold of the steps after `start`.
+        """Opens a new event file, which supersedes the steps after `start` in older ones.
 
-        Without tensorboardX nothing is ever written.
+        Without tensorboardX nothing is written.
         """
         self._file: Any = None
         try:
@@ -170,7 +170,7 @@ class TensorBoard:
                 self._file.flush()
 
     def close(self) -> None:
-        """Writes what is left."""
+        """Flushes and closes the file."""
         if self._file is not None:
             with self._given_up_on_failure():
                 self._file.close()

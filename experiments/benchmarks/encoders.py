@@ -1,9 +1,9 @@
-"""The README's table of location encoders: parameters, FLOPs, seams and speed of each.
+"""The table of location encoders: parameters, FLOPs, seams and speed.
 
     python experiments/benchmarks/encoders.py           # about four minutes on two cores
     python experiments/benchmarks/encoders.py --quick   # the first two, in seconds
 
-Speed is that of embedding 4096 places in float32, the best of a few calls.
+The speed is that of embedding 4096 places in float32, the fastest of a few calls.
 """
 
 import argparse
@@ -54,11 +54,11 @@ ENCODERS = {
         "LocationConfig(Concatenation((SphericalHarmonics(10), HashGrid())), Siren())",
     ),
 }
-"""For each name the source (an arXiv number where there is one) and the settings."""
+"""Name → source (an arXiv number if there is one) and settings."""
 
 
 def places_per_second(location):
-    """Places embedded a second, compiled before."""
+    """Places embedded per second, after compilation."""
     params = jax.jit(lambda: init_location(location, 0))()
     module = build_location(location)
     embed = jax.jit(lambda params, lonlat: module.apply({"params": params}, lonlat))
@@ -74,7 +74,7 @@ def places_per_second(location):
 
 
 def short(number):
-    """Three digits and a prefix."""
+    """A number with three significant digits and an SI prefix."""
     for size, prefix in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
         if number >= size:
             return f"{number / size:.3g}{prefix}"
@@ -84,7 +84,7 @@ def short(number):
 def main():
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="the first two encoders alone")
+    parser.add_argument("--quick", action="store_true", help="only the first two encoders")
     count = 2 if parser.parse_args().quick else len(ENCODERS)
     print(f"jax {jax.__version__}, {jax.devices()[0].device_kind}\n")
     print("| encoder | source | settings | parameters | FLOPs a place | seam | places/s |")

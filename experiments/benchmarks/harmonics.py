@@ -1,12 +1,11 @@
-"""Spherical harmonics and the whole location encoder: accuracy, speed beside SatCLIP's own, memory.
+"""Spherical harmonics and the location encoder: accuracy, speed beside SatCLIP's, memory.
 
     pip install -e ".[benchmark]"
     python experiments/benchmarks/harmonics.py           # about three minutes on two cores
-    python experiments/benchmarks/harmonics.py --quick   # L = 10 alone, in seconds
+    python experiments/benchmarks/harmonics.py --quick   # only L = 10, in seconds
 
-The peer is SatCLIP's "analytic" encoder in PyTorch as published: one generated formula for each
-harmonic, and a SIREN, in float64. Both sides run in turns in one process, and the best of several
-turns counts.
+The peer is SatCLIP's published "analytic" encoder in PyTorch: a generated formula per harmonic and
+a SIREN, in float64. Both run in turns in one process; the fastest of several turns counts.
 """
 
 import argparse
@@ -27,7 +26,7 @@ from timing import in_turns, matmul_rate
 POINTS = 10_000
 BATCH = 2048
 PEER_UP_TO = 40
-"""At L = 100 the peer's 10,000 TorchScript functions took more than 24 GB of memory."""
+"""At L = 100 the peer's 10,000 TorchScript functions took over 24 GB of memory."""
 
 
 def main():
@@ -45,7 +44,7 @@ def main():
 
 
 def accuracy(degrees):
-    """The greatest error in float32 over all harmonics at 60 points, poles and ±180° among them."""
+    """The largest float32 error over all harmonics at 60 points, including the poles and ±180°."""
     print("| L | greatest error in float32 | textbook recurrence in float32 |\n|---|---|---|")
     rng = np.random.default_rng(0)
     lat = np.degrees(np.arcsin(rng.uniform(-1, 1, 50)))
@@ -53,7 +52,7 @@ def accuracy(degrees):
     lon = np.concatenate([[180, -180, 179.9999], rng.uniform(-180, 180, len(lat) - 3)])
     lonlat = np.stack([lon, lat], axis=1).astype(np.float32)
     for degree in degrees:
-        # Its float64 agrees with scipy to 1e-12 at L = 30; in float32 the tests compare it with a
+        # In float64 it agrees with scipy to 1e-12 at L = 30. The tests compare float32 with a
         # recurrence in extended precision.
         with jax.enable_x64(True):
             exact = np.asarray(evaluate(lonlat.astype(np.float64), degree))
@@ -66,12 +65,12 @@ def accuracy(degrees):
 
 
 def evaluate(lonlat, degree):
-    """All harmonics, compiled."""
+    """All harmonics, by a compiled function."""
     return jax.jit(lambda x: spherical_harmonics(x, degree))(lonlat)
 
 
 def textbook_harmonics(lonlat, degree):
-    """The fully normalised recurrence as usually written, in numpy float32."""
+    """The fully normalised recurrence as it is usually written, in NumPy float32."""
     lon, lat = np.radians(lonlat).T
     sin_lat, cos_lat = np.sin(lat), np.cos(lat)
     out = np.zeros((len(lonlat), degree**2), np.float32)
@@ -96,7 +95,7 @@ def textbook_harmonics(lonlat, degree):
 
 
 def speed(degrees, rate, rounds):
-    """Points a second of basis + SIREN (512, 512 → 256), ours and the peer's, in turns."""
+    """Points per second of basis + SIREN (512, 512 → 256), ours and the peer's, in turns."""
     print(f"Basis + SIREN at {POINTS} points, points/s:\n")
     print(
         "| L | earth_embed | SatCLIP, PyTorch | ratio | the peer's basis | share of matmul rate |"
@@ -141,7 +140,7 @@ def speed(degrees, rate, rounds):
 
 
 def alternatives(degrees):
-    """What else was tried for harmonics @ kernel with 512 outputs; the chosen form is the first."""
+    """Alternatives for harmonics @ kernel with 512 outputs; the first is the one in use."""
     count, width = 1024, 512
     forms = {
         "matrix products": by_products,
@@ -174,17 +173,17 @@ def alternatives(degrees):
 
 
 def by_products(lonlat, kernel, degree):
-    """The form used up to L = 128."""
+    """The form in use up to L = 128."""
     return products.dense(lonlat, products.in_feature_order(kernel, degree), degree)
 
 
 def in_bfloat16(lonlat, kernel, degree):
-    """The same with the last product in bfloat16."""
+    """The same, with the last product in bfloat16."""
     return by_products(lonlat, kernel.astype(jnp.bfloat16), degree)
 
 
 def unrolled(lonlat, kernel, degree):
-    """The recurrence without a loop: each degree's row written out, of exactly its own width."""
+    """The recurrence without a loop: each degree has its own code and exact width."""
     lon, lat = jnp.radians(lonlat[:, 0]), jnp.radians(lonlat[:, 1])
     angle = jnp.arange(degree, dtype=jnp.float32)[:, None] * lon
     cosines, sines = np.sqrt(2) * jnp.cos(angle), np.sqrt(2) * jnp.sin(angle)
@@ -204,7 +203,7 @@ def unrolled(lonlat, kernel, degree):
 
 
 def memory():
-    """Bytes that the fused form needs, arguments and results included."""
+    """Memory that the fused form needs, including arguments and results."""
     print("| L | points | outputs | all features would take | value and gradient, in all |")
     print("|---" * 5 + "|")
     for degree, count, width in ((512, 4096, 256), (1024, 2048, 64)):

@@ -1,14 +1,14 @@
-"""How fast examples reach a step, beside the bare speed of reading their files in order.
+"""How fast examples reach a step, compared with reading their files sequentially.
 
-    EARTH_EMBED_DATA=DIR python experiments/benchmarks/input.py    # and --quick, for a look
+    EARTH_EMBED_DATA=DIR python experiments/benchmarks/input.py    # --quick for small sizes
 
-Chips of 256×256×12 uint16 come from the files in DIR/s2_100k_sample, repeated (without it from
-generated ones of the same format), prepared as the data set s2_100k and read at random, 256 a
-batch; features of 768 float32 from a .npy file, 2048 a batch. The peer reads the same files from
-the first byte to the last and decodes each example, with no order, no batches and nobody waiting.
+Chips are 256×256×12 uint16, in batches of 256: the files in DIR/s2_100k_sample, repeated (or
+generated ones of the same format), prepared as the data set s2_100k and read at random. Features
+are 768 float32 from a .npy file, in batches of 2048. The peer reads the same files from the first
+byte to the last and decodes each example, without an order, batches or a consumer.
 
-The step is a stand-in for an accelerator's: it takes a known time and no processor. What it waits
-is what the loop spends asking for its next batch.
+The step stands in for an accelerator's: it takes a fixed time and no processor. "Step waits" is the
+share of time that the loop spends asking for the next batch.
 """
 
 import argparse
@@ -36,17 +36,17 @@ PREFETCH = 2
 
 
 def main():
-    """Prepares the data, and prints what was measured."""
+    """Prepares the data and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="few examples, small batches")
-    parser.add_argument("--step-ms", type=float, default=200, help="time of the step")
-    parser.add_argument("--rounds", type=int, default=2, help="turns of each")
+    parser.add_argument("--step-ms", type=float, default=200, help="duration of the step")
+    parser.add_argument("--rounds", type=int, default=2, help="rounds per setting")
     options = parser.parse_args()
     rows, batch, many, large = (60, 8, 4_000, 128) if options.quick else (1_280, 256, 10**5, 2_048)
     step = options.step_ms / 1e3 / (20 if options.quick else 1)
     print(
         f"The step takes {1e3 * step:.0f} ms and no processor; this machine has {os.cpu_count()} "
-        "cores. Files lie in the page cache.\n"
+        "cores. The files are in the page cache.\n"
     )
     with tempfile.TemporaryDirectory() as folder:
         chips, note, read_chips = prepare_chips(Path(folder), rows)
@@ -60,7 +60,7 @@ def main():
 
 
 def compare(name, source, batch, peer, step, rounds):
-    """Prints the rows of one kind of example."""
+    """Prints the rows for one kind of example."""
     batches = max(2, len(source) // batch)
     size = source.gather(np.arange(1))["sample"].nbytes
     sides = {(loader, workers): [] for loader in LOADERS for workers in WORKERS}
@@ -68,7 +68,9 @@ def compare(name, source, batch, peer, step, rounds):
     bare = []
     for i in range(rounds):
         bare.append(peer())
-        for loader, workers in list(sides)[:: -1 if i % 2 else 1]:  # what slows one slows all
+        for loader, workers in list(sides)[
+            :: -1 if i % 2 else 1
+        ]:  # so that a slow spell hits all alike
             settings = Input(loader=loader, workers=workers, prefetch=PREFETCH)
             speed, _ = drain(source, settings, batch, batches, 0)
             _, share = drain(source, settings, batch, batches, step)
@@ -89,9 +91,9 @@ def compare(name, source, batch, peer, step, rounds):
 
 
 def drain(source, settings, batch, count, step):
-    """Draws `count` batches with a step after each: examples/s, and the share of time waited."""
+    """Draws `count` batches, each followed by a step; returns examples/s and the share waited."""
     stream = Batches({"a": source}, settings, seed=0)
-    ahead = settings.prefetch + settings.workers  # read before the clock runs: not to be counted
+    ahead = settings.prefetch + settings.workers  # read ahead before timing starts
     waited = 0.0
     for number in range(ahead + count):
         if number == ahead:
@@ -105,7 +107,7 @@ def drain(source, settings, batch, count, step):
 
 
 def prepare_chips(folder, rows):
-    """The data set s2_100k of `rows` chips: its source, what was done, and the peer's reading."""
+    """Makes s2_100k with `rows` chips; returns its source, a note, and the peer's reader."""
     published, real = published_chips(folder, rows)
     start = time.perf_counter()
     with open(os.devnull, "w") as quiet, contextlib.redirect_stderr(quiet):
@@ -125,7 +127,7 @@ def prepare_chips(folder, rows):
 
         count, start = 0, time.perf_counter()
         for file in files:
-            reader = ArrayRecordReader(str(file))  # its defaults are for reading in order
+            reader = ArrayRecordReader(str(file))  # its defaults suit sequential reading
             for _ in range(reader.num_records()):
                 builder.info.features.deserialize_example_np(reader.read())
                 count += 1
@@ -136,7 +138,7 @@ def prepare_chips(folder, rows):
 
 
 def published_chips(folder, rows):
-    """A folder like S2-100K's with an index of `rows` chips, and whether they are real."""
+    """A folder in S2-100K's layout with an index of `rows` chips, and whether they are real."""
     sample = Path(os.environ.get("EARTH_EMBED_DATA", "/nonexistent")) / "s2_100k_sample"
     published = folder / "published"
     if real := sample.is_dir():
@@ -151,7 +153,7 @@ def published_chips(folder, rows):
 
 
 def generate(folder, count):
-    """Writes smooth chips with some noise, as GeoTIFF; returns their rows of the index."""
+    """Writes smooth, noisy chips as GeoTIFF; returns their lines of the index."""
     import rasterio
 
     rng = np.random.default_rng(0)
@@ -169,7 +171,7 @@ def generate(folder, count):
 
 
 def make_features(folder, count):
-    """A table with a .npy file of features: its source, and the peer's reading."""
+    """Makes a table with a .npy file of features; returns its source and the peer's reader."""
     rng = np.random.default_rng(0)
     file = folder / "features.npy"
     np.save(file, rng.normal(size=(count, FEATURES)).astype(np.float32))

@@ -1,9 +1,9 @@
-"""How far runs of one seed are apart: the same devices, other devices, other processes.
+"""How far runs of one seed differ: on the same devices, other devices, other processes.
 
     python experiments/benchmarks/reproducibility.py   # about two minutes on two cores
 
-Every run is the command `earth-embed train` in processes of its own, on a small table of features;
-all are compared with the first.
+Each run is `earth-embed train` in its own processes, on a small table of features. All are compared
+with the first.
 """
 
 import argparse
@@ -41,13 +41,13 @@ RUNS = (
     ("2 processes of 4 devices", 2, 4, 1),
     ("4 processes of 2 devices, state split over 4", 4, 2, 4),
 )
-"""What, processes, devices of each, mesh.model."""
+"""Name, number of processes, devices per process, mesh.model."""
 
 
 def main():
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="few steps and runs, for a look")
+    parser.add_argument("--quick", action="store_true", help="few steps and runs")
     quick = parser.parse_args().quick
     steps, runs = (3, RUNS[:3]) if quick else (100, RUNS)
     print(f"MELT on two modalities, L = 15, batch 256, {steps} steps:\n")
@@ -64,7 +64,7 @@ def main():
 
 
 def write_data(folder, steps):
-    """Two tables of places and features that depend on the place, and the experiment."""
+    """Writes two tables of features that depend on the place, and the experiment."""
     rng = np.random.default_rng(0)
     for name, count in (("a", 4000), ("b", 3000)):
         lat = np.degrees(np.arcsin(rng.uniform(-1, 1, count)))
@@ -76,7 +76,7 @@ def write_data(folder, steps):
 
 
 def train(folder, processes, devices, model):
-    """The losses of a run, one a step."""
+    """Trains a run; returns its loss at each step."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -1,10 +1,10 @@
-"""A pod run on paper: floating-point operations and bytes of a step on up to 256 devices.
+"""FLOPs and bytes of a training step on up to 256 devices, calculated and not measured.
 
     python experiments/benchmarks/scaling.py   # half a minute; nothing is trained
 
-The operations are counted in the traced step, the bytes are those of the collectives that
-tests/step/test_parallel.py finds in the compiled one. The times are lower bounds from published
-figures of one TPU v5e chip; nothing here was measured on one.
+FLOPs are counted in the traced step. The bytes are those of the collectives that
+tests/step/test_mesh.py finds in the compiled step. The times are lower bounds, from the published
+figures of a TPU v5e chip.
 """
 
 import argparse
@@ -31,17 +31,17 @@ from earth_embed.step.towers import Towers  # noqa: E402
 from earth_embed.training.accounting import PEAKS, product_flops  # noqa: E402
 
 WIDTHS = {"image": 768, "text": 512, "series": 384}
-"""Features of the frozen encoders of three modalities."""
+"""Dimensions of three modalities' frozen features."""
 FEATURES = 256
 LINK = 200e9
-"""Bytes a second that a v5e chip sends: 1,600 Gbit/s between chips, as published."""
+"""Bytes per second that a v5e chip sends: 1,600 Gbit/s between chips, as published."""
 SIZES = ((1, 2048), (8, 16_384), (64, 131_072), (256, 262_144), (256, 1_048_576))
 
 
 def main():
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="the small sizes alone")
+    parser.add_argument("--quick", action="store_true", help="only the small sizes")
     sizes = SIZES[:2] if parser.parse_args().quick else SIZES
     print(f"MELT, L = 40, {len(WIDTHS)} modalities of features, D = {FEATURES}, tiles of 1,024.\n")
     print(
@@ -79,7 +79,7 @@ def row(chips, batch):
     examples["_active"] = jax.ShapeDtypeStruct((), np.int32)
     step = jax.make_jaxpr(partial(method.step, update=update))(state, examples)
     flops = product_flops(step) / chips
-    # Tiles compute each similarity twice: 2 + 2 for the values, 4 for the two gradients.
+    # Tiles compute each similarity twice: 2 + 2 FLOPs for the values, 4 for the two gradients.
     loss = 8 * batch**2 * FEATURES / chips
     embeddings, gradients = bytes_sent(chips, batch, parameters(state))
     return (
@@ -91,22 +91,22 @@ def row(chips, batch):
 
 
 def bytes_sent(chips, batch, weights):
-    """Bytes that a chip sends in a step: embeddings and their gradients, and the parameters'.
+    """Bytes that a chip sends per step: embeddings with their gradients, and weight gradients.
 
-    In a ring, gathering n parts costs each chip (n − 1)/n of the whole, and so does returning the
-    sums of their gradients; an all-reduce is both, of the parameters.
+    In a ring, an all-gather of n parts costs each chip (n − 1)/n of the whole, and a reduce-scatter
+    of the gradients as much. An all-reduce of the weights' gradients is both.
     """
     share = (chips - 1) / chips
     return 2 * share * 4 * batch * FEATURES, 2 * share * 4 * weights
 
 
 def parameters(state):
-    """Numbers that are trained."""
+    """Number of trained parameters."""
     return sum(leaf.size for leaf in jax.tree.leaves(state.params))
 
 
 def quotas(batch, chips):
-    """Nearly equal shares that the chips can divide."""
+    """Nearly equal shares, divisible by the number of chips."""
     share = batch // len(WIDTHS) // chips * chips
     return (batch - share * (len(WIDTHS) - 1), *[share] * (len(WIDTHS) - 1))
 

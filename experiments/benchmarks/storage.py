@@ -1,9 +1,9 @@
-"""What compression costs a chip on disk: kilobytes, and processor time to write and to read it.
+"""Compression of chips on disk: their size, and the CPU time to write and read them.
 
-    EARTH_EMBED_DATA=DIR python experiments/benchmarks/storage.py    # and --quick, for a look
+    EARTH_EMBED_DATA=DIR python experiments/benchmarks/storage.py    # --quick for small sizes
 
-Chips of 256×256×12 uint16, as in input.py. Processor time and not that of the clock: reading and
-decoding run in several threads.
+Chips are 256×256×12 uint16, as in input.py. CPU time instead of wall time, since reading and
+decoding use several threads.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def main():
         files = {name: Path(folder) / name.replace(":", "") for name in COMPRESSIONS}
         order = np.random.default_rng(0).permutation(len(records)).tolist()
         for i in range(1 if quick else 5):
-            for name in COMPRESSIONS[:: -1 if i % 2 else 1]:  # what slows one slows all
+            for name in COMPRESSIONS[:: -1 if i % 2 else 1]:  # so that a slow spell hits all alike
                 writing, reading = times[name]
                 writing.append(processor_ms(lambda n=name: write(files[n], n, records)))
                 reader = ArrayRecordDataSource([str(files[name])])
@@ -61,7 +61,7 @@ def write(file, compression, records):
 
 
 def processor_ms(call):
-    """Processor time of a call in all threads, ms."""
+    """CPU time of a call over all threads, ms."""
     start = time.process_time()
     call()
     return 1e3 * (time.process_time() - start)

@@ -1,4 +1,4 @@
-"""How the benchmarks take times: all sides in turns, so that what slows the machine slows each."""
+"""Timing in turns, so that a slow spell of the machine affects all sides alike."""
 
 import time
 
@@ -7,16 +7,16 @@ import jax.numpy as jnp
 
 
 def in_turns(sides, rounds=5, steps=1, warm=3):
-    """Seconds of a call of each side in each round; the order is reversed every other round.
+    """Times several functions in turns; the order is reversed every other round.
 
     Args:
         sides: Functions without arguments, by name.
-        rounds: Turns of each.
-        steps: Calls of one turn, waited for together.
+        rounds: Turns per function.
+        steps: Calls per turn, timed together.
         warm: Calls before the first turn: XLA compiles in the first, TorchScript in the first two.
 
     Returns:
-        A list of `rounds` times for each name.
+        For each name, seconds per call in each of the `rounds`.
     """
     times = {name: [] for name in sides}
     for side in sides.values():
@@ -24,7 +24,7 @@ def in_turns(sides, rounds=5, steps=1, warm=3):
             jax.block_until_ready(side())
     for i in range(rounds):
         for name in list(sides)[:: -1 if i % 2 else 1]:
-            # What the others left in the caches is not this one's to pay for.
+            # An untimed call first, to refill the caches that the others have evicted.
             jax.block_until_ready(sides[name]())
             start = time.perf_counter()
             for _ in range(steps):

@@ -1,17 +1,17 @@
-"""One training step beside PyTorch's, SALT's switched step beside an unswitched one, and its parts.
+"""A training step beside PyTorch's, SALT's switched step beside an unswitched one, and its parts.
 
     pip install -e ".[benchmark]"
     python experiments/benchmarks/training_step.py           # about three minutes on two cores
     python experiments/benchmarks/training_step.py --quick   # small, in seconds
 
 A whole step in float32: location tower (harmonics of L = 40, SIREN 512, 512 → 256), a linear
-projection for each of three modalities' frozen features, NT-Xent, AdamW; batch 2,048, of one
-modality (pair, SALT) or of three together (MELT). `peers/step.py` says what the peers are.
+projection per modality of frozen features, NT-Xent, AdamW. The batch is 2,048, of one modality
+(pair, SALT) or three together (MELT). `peers/step.py` describes the peers.
 
-All sides run in turns in one process; the peers are as fast there as alone. Milliseconds are
-medians over the rounds; ratios are medians of each round's own ratio. Let nothing else run:
-PyTorch's threads spin while they wait, and beside other work its small operations take many times
-as long.
+All sides run in turns in one process, in which the peers are as fast as alone. Milliseconds are
+medians over the rounds; ratios are medians of the per-round ratios. Run nothing else on the
+machine: PyTorch's threads spin while they wait, so beside other work its small operations take many
+times as long.
 """
 
 import argparse
@@ -56,20 +56,20 @@ from peers.step import Step, published, tensors, vectorised
 from timing import in_turns, matmul_rate
 
 WIDTHS = {"image": 768, "text": 512, "series": 384}
-"""Frozen features of each modality."""
+"""Dimensions of each modality's frozen features."""
 HIDDEN = (512, 512)
 FEATURES = 256
 
 
 @dataclass(frozen=True)
 class Size:
-    """How large the benchmark is."""
+    """The size of the benchmark."""
 
     degree: int
     batch: int
     rounds: int
     steps: int
-    """Steps of one turn."""
+    """Steps per turn."""
 
 
 FULL, QUICK = Size(40, 2048, rounds=9, steps=3), Size(6, 96, rounds=2, steps=1)
@@ -98,7 +98,7 @@ def main():
 
 
 class Ours:
-    """A method's step as the training loop compiles it, with its state and a resident batch."""
+    """A method's step, compiled as in the training loop, with its state and a resident batch."""
 
     def __init__(self, method, names, size, sources):
         self.experiment = Experiment(
@@ -128,12 +128,12 @@ class Ours:
         self.batch = self.batch_of(names[0])
 
     def batch_of(self, active):
-        """The resident batch with one modality active, which SALT alone reads."""
+        """The resident batch with one modality marked active, which only SALT reads."""
         number = np.int32(self.towers.names.index(active))
         return {**self._resident, "_active": to_device(number, replicated(self.mesh))}
 
     def __call__(self):
-        """One step; as in the training loop nobody waits for it."""
+        """One step, not waited for, as in the training loop."""
         return self.on(self.batch)
 
     def on(self, batch):
@@ -143,7 +143,7 @@ class Ours:
 
 
 def beside_peers(pair, melt, salt, size):
-    """Whole steps, ours and the peers'."""
+    """Whole steps: ours and the peers'."""
     sides = {"pair": pair, "MELT": melt, "SALT": salt}
     for label, make in (("published", published), ("vectorised", vectorised)):
         step = Step(make(size.degree, HIDDEN, FEATURES), WIDTHS, FEATURES)
@@ -261,7 +261,7 @@ def parts(melt, rate, size):
 
 
 def fed(melt, sources, size):
-    """MELT's step on batches that the training loop's input feeds it."""
+    """MELT's step on batches from the training loop's input."""
     batches = Batches(sources, melt.experiment.input, melt.experiment.seed)
     stream = feed(melt.method, batches, melt.mesh, 0, 10**6)
     times = in_turns(
@@ -286,7 +286,7 @@ def fed(melt, sources, size):
 
 
 def make_source(width, count):
-    """Features that say nothing, at places drawn uniformly on the sphere."""
+    """Random features at places drawn uniformly on the sphere."""
     rng = np.random.default_rng(width)
     lat = np.degrees(np.arcsin(rng.uniform(-1, 1, count)))
     lonlat = np.stack([rng.uniform(-180, 180, count), lat], axis=1)

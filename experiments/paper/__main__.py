@@ -1,11 +1,11 @@
-"""Every experiment of the paper's tables, trained and evaluated at several seeds.
+"""All of the paper's experiments, trained and evaluated at several seeds.
 
-    python experiments/paper --data-dir …                  # at the paper's settings, on its data
+    python experiments/paper --data-dir …                  # the paper's settings, on its data
     EARTH_EMBED_DATA=… python experiments/paper --small    # the whole list on small real data
 
-Writes tables and figures to OUT/PROBE. What is there already is not computed again: the same
-command goes on where it was stopped. Runs are folders of their own, so machines may share the work:
-`--train-only --seeds 3` on one of them.
+Writes tables and figures to OUT/PROBE. Finished runs and scores are reused, so the same command
+resumes an interrupted sweep. Several machines can share the work: each run has a folder of its own,
+and `--train-only --seeds 3` trains the runs of one seed.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pathlib import Path
 
 from common import EXAMPLES, epoch_steps
 from figures import draw_labels, draw_losses, draw_scores
+from list import experiments as paper_experiments
 from small import RECIPE_SETS, recipe, small
 from small_data import FEATURES, prepare, small_tasks
-from sweep import Sweep
-from tables import write_tables
+from sweep import Sweep, write_tables
 
 from earth_embed.config import Experiment
-from earth_embed.config.files import differences, load_experiment
-from earth_embed.data.open import open_sources
+from earth_embed.config.files import differences
+from earth_embed.data import open_sources
 from earth_embed.errors import ConfigError, EarthEmbedError
 from earth_embed.evaluation.results import Results, load_results
 from earth_embed.evaluation.run import evaluate_run
@@ -35,23 +35,6 @@ from earth_embed.tasks.user_tasks import Task, parse_tasks
 from earth_embed.training.loop import train
 from earth_embed.training.run_dir import read_experiment
 
-HERE = Path(__file__).parent
-PAPER = (
-    "satclip",
-    "satclip_500",
-    "geoclip",
-    "pair_image",
-    "pair_photo",
-    "pair_text",
-    "melt_image_photo",
-    "melt_image_text",
-    "melt_photo_text",
-    "melt_image_photo_text",
-    "salt_image_photo",
-    "salt_image_text",
-    "salt_photo_text",
-    "salt_image_photo_text",
-)
 COMPARISONS = (
     ("melt_image_photo", "pair_image"),
     ("melt_image_text", "pair_image"),
@@ -89,9 +72,9 @@ def main() -> None:
 
 
 def run_list(options: argparse.Namespace) -> None:
-    """Trains and scores what is not done yet, and writes the results."""
+    """Trains and scores what is missing, and writes the results."""
     out: Path = options.out
-    experiments = [load_experiment(HERE / f"{name}.py") for name in PAPER]
+    experiments = list(paper_experiments.values())
     tasks = parse_tasks(options.task)
     comparisons = COMPARISONS
     examples = EXAMPLES
@@ -133,7 +116,7 @@ def run_list(options: argparse.Namespace) -> None:
         scored(folder / f"seed{seed}.json", out / f"seed{seed}", tuple(epochs), tasks, options)
         for seed in options.seeds
     )
-    done = Sweep(out, epochs, tuple(options.seeds), results)
+    done = Sweep(results, options.probe, out, epochs, tuple(options.seeds))
     text = write_tables(done, comparisons)
     write_text(folder / "results.md", text)
     for name, draw in {"scores": draw_scores, "labels": draw_labels, "losses": draw_losses}.items():
@@ -143,7 +126,7 @@ def run_list(options: argparse.Namespace) -> None:
 
 
 def finished(run: Path, experiment: Experiment) -> bool:
-    """Whether a run of these settings has its last checkpoint: then its data need not be opened."""
+    """Whether a run with these settings has its last checkpoint, so its data need not be opened."""
     whole = (run / "checkpoints" / str(experiment.steps)).is_dir()
     return whole and not differences(read_experiment(run), experiment)
 
@@ -155,7 +138,7 @@ def scored(
     tasks: tuple[Task, ...],
     options: argparse.Namespace,
 ) -> Results:
-    """The scores of a folder's runs in one table, read from `path` if that is of these settings."""
+    """The scores of a folder's runs, read from `path` if they are of the same settings."""
     settings = Settings(
         seeds=options.fold_seeds,
         label_counts=tuple(options.label_counts),
@@ -183,7 +166,7 @@ def scored(
 
 
 def training_examples(tables: Path) -> dict[str, int]:
-    """Training examples of each small table."""
+    """Number of training examples in each small table."""
     everything = recipe(tuple(FEATURES), tables)
     return {name: len(splits.train) for name, splits in open_sources(everything).items()}
 
@@ -195,18 +178,24 @@ def _parse() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--small", action="store_true", help="small real data below EARTH_EMBED_DATA")
+    add("--small", action="store_true", help="small real data from EARTH_EMBED_DATA")
     add("--out", type=Path, help="default: runs/paper, with --small runs/paper_small")
     add("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="training seeds")
     add("--fold-seeds", type=int, default=5, help="splits of each kind (default: 5)")
-    add("--labels", help="large, with 122,000 to train on (default); full, 9,800 (with --small)")
+    add("--labels", help="large, 122,000 to train on (default); full, 9,800 (default with --small)")
     add("--label-counts", type=int, nargs="*", default=[243, 1000, 10_000, 100_000])
     add("--probe", choices=PROBES, default="ridge", help="default: ridge")
-    add("--task", action="extend", nargs="+", default=[], help="further tasks: docs/tasks.md")
+    add(
+        "--task",
+        action="extend",
+        nargs="+",
+        default=[],
+        help="further tasks, as in earth-embed evaluate --task",
+    )
     add("--data-dir", type=Path, help="where TFDS keeps its data")
-    add("--only", nargs="+", metavar="NAME", help="these experiments alone")
-    add("--steps", type=int, help="train each run for so many steps only: a quick look")
-    add("--train-only", action="store_true", help="train, and leave scores for later")
+    add("--only", nargs="+", metavar="NAME", help="only these experiments")
+    add("--steps", type=int, help="steps of every run, for a quick look")
+    add("--train-only", action="store_true", help="train, do not score")
     options = parser.parse_args()
     options.out = options.out or Path("runs/paper_small" if options.small else "runs/paper")
     options.labels = options.labels or ("full" if options.small else "large")

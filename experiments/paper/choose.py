@@ -1,13 +1,13 @@
-"""How the recipe's settings were chosen: a grid, scored on labels that no result uses.
+"""The grid search behind the recipe's settings, scored on labels that no result uses.
 
     EARTH_EMBED_DATA=… python experiments/paper/choose.py
 
-Trains images alone, and images with vegetation, with each combination of settings, and scores
+Trains on images alone, and on images with vegetation, with each combination of settings. Scores
 ridge probes at held-out 10° blocks of the validation labels, which share no block with the test
-labels. Prints the mean over tasks and five splits. What is trained already is not trained again.
+labels. Prints the mean over tasks and five splits. Finished runs are reused.
 
-The grid holds the learning rate, the temperature and how far features are whitened. The trunk, its
-wavelengths, the fifth of weight for text and 400 steps are those of an earlier prototype.
+The grid varies the learning rate, the temperature and the whitening of the features. The trunk, its
+wavelengths, the weight of text and the 400 steps are from an earlier prototype.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from small import recipe
 from small_data import prepare, small_tasks
 
 from earth_embed.config import Experiment, LogitScale, Optimizer
-from earth_embed.data.open import open_sources
+from earth_embed.data import open_sources
 from earth_embed.errors import EarthEmbedError
 from earth_embed.evaluation.results import MEAN
 from earth_embed.evaluation.run import evaluate_run
@@ -33,7 +33,7 @@ from earth_embed.evaluation.settings import Settings
 from earth_embed.training.loop import train
 
 Vary: TypeAlias = Callable[[tuple[str, ...], Path], Experiment]
-"""An experiment of some modalities and the folder of their tables."""
+"""Makes an experiment from names of modalities and the folder of their tables."""
 
 SETS = (("image",), ("image", "vegetation"))
 WHITENINGS = (0.0, 0.5, 1.0)

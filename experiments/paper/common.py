@@ -1,11 +1,11 @@
-"""What all experiments of the paper share (arXiv 2606.20167).
+"""Settings shared by the paper's experiments (arXiv 2606.20167).
 
 Batch 2048, learning rate 1e-4, 50 epochs, frozen modality encoders with a trained linear head,
-spherical harmonics and SIREN. `docs/paper.md` says how the features are made.
+spherical harmonics and SIREN. `docs/pages/paper.md` says how the features are made.
 
-What the paper leaves unsaid: the harmonics' degree (10 here, as SatCLIP's smaller one), and how
-long an epoch of several modalities is. Here an epoch is as many samples as all modalities have
-together; MELT draws equal shares, SALT takes each modality in turn for one epoch of its own.
+The paper does not state the degree of the harmonics (10 here, as in the smaller SatCLIP), nor the
+length of an epoch of several modalities. Here an epoch has as many samples as all modalities
+together. MELT draws equal shares; SALT trains each modality in turn for one epoch of its own.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ PHOTO = _features("photo", "mp16", "photographs")
 TEXT = _features("text", "wikipedia", "wikipedia")
 
 EXAMPLES = {"image": 90_000, "photo": 4_250_000, "text": 900_000}
-"""Training examples, about: nine tenths of what S2-100K, MP-16 and geotagged articles of English
-Wikipedia hold. Where yours differ, change them here: they say how many steps an epoch is."""
+"""Approximate numbers of training examples: nine tenths of S2-100K, of MP-16 and of the geotagged
+articles of English Wikipedia. They set the number of steps per epoch; if your data differ, change
+them here."""
 
 LOCATION = LocationConfig(SphericalHarmonics(10), Siren((512, 512)), features=256)
 BATCH_SIZE = 2048
@@ -53,7 +54,7 @@ def epoch_steps(
     batch_size: int = BATCH_SIZE,
     examples: dict[str, int] = EXAMPLES,
 ) -> int:
-    """Steps of an epoch: as many samples as the modalities have together."""
+    """Steps per epoch: as many samples as the modalities have together."""
     return max(1, sum(examples[modality.name] for modality in modalities) // batch_size)
 
 
@@ -73,7 +74,7 @@ def paper(
         location=location,
         logit_scale=LogitScale(temperature=0.07),
         optimizer=Optimizer(learning_rate=1e-4),
-        # SALT's rounds are about an epoch: one validation each would always see the same phase.
+        # A round of SALT is about an epoch; one validation in each would always see the same phase.
         checkpoints=Checkpoints(
             save_every=each, validate_every=max(1, each // 8), validation_examples=2048
         ),
@@ -84,17 +85,17 @@ def paper(
 
 
 def melt(*modalities: Modality) -> Experiment:
-    """MELT of two modalities or more."""
+    """MELT on two or more modalities."""
     return paper(_name("melt", modalities), Melt(), *modalities)
 
 
 def salt(*modalities: Modality) -> Experiment:
-    """SALT of two modalities or more."""
+    """SALT on two or more modalities."""
     return paper(_name("salt", modalities), Salt(), *modalities)
 
 
 def pair(modality: Modality) -> Experiment:
-    """One modality and its locations."""
+    """A single modality and its locations."""
     return paper(_name("pair", (modality,)), Pair(), modality)
 
 

@@ -1,4 +1,4 @@
-"""Figures of a finished sweep: scores, scores by label count, curves of the loss."""
+"""Figures of a finished sweep: scores, scores by label count, loss curves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from earth_embed.evaluation.scores import mean_interval
 def draw_scores(sweep: Sweep) -> Figure:
     """The mean over tasks of every row, with 95 % intervals over splits.
 
-    The axis begins at the harmonics; of rows further left the value is written.
+    The axis starts just below the raw harmonics; the values of rows further left are written out.
     """
     rows = sweep.rows
     figure = Figure(figsize=(10, 0.28 * len(rows) + 1.2), layout="constrained")
@@ -39,7 +39,7 @@ def draw_scores(sweep: Sweep) -> Figure:
 
 
 def draw_labels(sweep: Sweep) -> Figure:
-    """Score by label count at held-out blocks, a panel for each task."""
+    """Score by label count at held-out blocks, one panel per task."""
     split = sweep.splits[-1]
     figure = Figure(figsize=(14, 7.5), layout="constrained")
     grid = figure.subplots(2, -(-len(sweep.columns) // 2), squeeze=False)
@@ -64,7 +64,7 @@ def draw_labels(sweep: Sweep) -> Figure:
 
 
 def draw_losses(sweep: Sweep) -> Figure:
-    """Training loss, and validation loss of each modality, of every run and seed, by epoch."""
+    """Training loss and each modality's validation loss by epoch, one panel per run."""
     columns = 5
     rows = -(-len(sweep.epochs) // columns)
     figure = Figure(figsize=(15, 2.3 * rows), layout="constrained")

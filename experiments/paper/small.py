@@ -1,8 +1,8 @@
-"""The paper's experiments on small data, and a recipe of our own beside them.
+"""The paper's experiments on small data, and a recipe of our own.
 
-The list keeps its methods, encoders, learning rate and loss. A batch has 512 samples in place of
-2,048 and an epoch in five is kept, but no run is shorter than 500 steps: ten epochs of 2,700
-photographs would be 53.
+The experiments keep their methods, encoders, learning rate and loss. Batches have 512 samples
+instead of 2,048, and runs a fifth of the epochs but at least 500 steps: ten epochs of 2,700
+photographs would be 53 steps.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ RECIPE_SETS = (
 
 
 def small(experiment: Experiment, tables: Path, examples: Mapping[str, int]) -> Experiment:
-    """One of the paper's experiments on the tables of `small_data.py`.
+    """An experiment of the paper on the tables of `small_data.py`.
 
     Args:
-        experiment: At full scale.
-        tables: Their folder.
-        examples: Training examples of each modality in them.
+        experiment: The experiment at full scale.
+        tables: Folder of the tables.
+        examples: Number of training examples per modality.
     """
     epochs = experiment.steps / epoch_steps(experiment.modalities)
     of_all = sum(examples[modality.name] for modality in experiment.modalities)
@@ -76,7 +76,7 @@ def small(experiment: Experiment, tables: Path, examples: Mapping[str, int]) -> 
 
 
 def modality(name: str, tables: Path, encoder: str = "projection") -> Modality:
-    """A modality of the small tables."""
+    """A modality on its small table."""
     return Modality(
         name,
         str(tables / f"{name}.parquet"),
@@ -90,15 +90,15 @@ def modality(name: str, tables: Path, encoder: str = "projection") -> Modality:
 def recipe(names: tuple[str, ...], tables: Path, contrast: bool = True) -> Experiment:
     """A smooth location encoder that learns frozen targets, by contrast or by regression.
 
-    Fourier features of the unit vector at two coarse scales and one residual block. Each modality's
-    features stay what they are; a linear head on the location embedding meets them. The temperature
-    cannot fall below 0.2, so that no sample has to be told from all others, and text, which says
-    least of its place, has a fifth of the weight.
+    Fourier features of the unit vector at two coarse scales, then one residual block. Each
+    modality's features are frozen targets that a linear head on the location side predicts. The
+    temperature is at least 0.2, so that no sample has to be told apart from all others. Text says
+    least about its place and has a fifth of the weight.
 
     Args:
         names: Modalities.
         tables: Folder of the small tables.
-        contrast: Symmetric NT-Xent within each modality, else `Regression`.
+        contrast: Whether the loss is symmetric NT-Xent within each modality, or `Regression`.
     """
     direction = "symmetric" if contrast else "sample_to_location"
     weights = tuple(0.2 if name == "text" else 1.0 for name in names)
@@ -121,5 +121,5 @@ def recipe(names: tuple[str, ...], tables: Path, contrast: bool = True) -> Exper
 
 
 def _checkpoints(steps: int) -> Checkpoints:
-    """Saved once, validated forty times."""
+    """Saves once, validates forty times."""
     return Checkpoints(save_every=steps, keep=1, validate_every=max(1, steps // 40), log_every=5)

@@ -1,14 +1,13 @@
-"""Small real data in place of the paper's: features of places, and layers to predict.
+"""Small real data instead of the paper's: features of places, and layers to predict.
 
-Reads the files below the folder EARTH_EMBED_DATA and writes tables that training reads, and
-rasters that evaluation reads:
+Reads files in the folder EARTH_EMBED_DATA. Writes tables for training and a raster for evaluation:
 
     image       two seasons of Blue Marble around 30,000 places on land
-    text        one sentence of Wikivoyage on each of 17,402 places
+    text        one sentence of Wikivoyage about each of 17,402 places
     photo       scene classes of the 2,997 photographs of Im2GPS3k
     vegetation  NDVI and land cover around 30,000 places on land
 
-All of them are frozen features: statistics or counts, as principal components, half whitened.
+All are frozen features: statistics or counts, as half-whitened principal components.
 """
 
 from __future__ import annotations
@@ -22,17 +21,17 @@ import pyarrow
 from pyarrow import parquet
 
 from earth_embed.coordinates import EARTH_RADIUS_KM
-from earth_embed.datasets.blue_marble import cut_patches
 from earth_embed.datasets.packaged import draw_on_land, nearest
+from earth_embed.datasets.training_sets import cut_patches
 from earth_embed.errors import DataError
 from earth_embed.files import atomic_output
 from earth_embed.tasks.user_tasks import Task
 
 FEATURES = {"image": 192, "text": 256, "photo": 64, "vegetation": 32}
-"""Principal components that are kept of each modality."""
+"""Principal components kept per modality."""
 
 CLIMATE = ("bio1", "bio12", "bio4")
-"""Columns of BIOCLIM: annual temperature and precipitation, seasonality of temperature."""
+"""Columns of BIOCLIM: annual temperature, annual precipitation, seasonality of temperature."""
 
 FILES = (
     "imagery/blue_marble_summer_5400x2700.jpg",
@@ -48,15 +47,15 @@ PLACES = 30_000
 
 
 def prepare(source: Path, folder: Path, whitening: float = 0.5) -> None:
-    """Writes what is not there yet.
+    """Writes the tables and the raster that do not exist yet.
 
     Args:
         source: The folder EARTH_EMBED_DATA.
-        folder: Where tables and rasters go.
+        folder: Where to write.
         whitening: See `principal_components`.
 
     Raises:
-        DataError: files are missing; the message names them.
+        DataError: source files are missing; the message names them.
     """
     missing = [name for name in FILES if not (source / name).is_file()]
     made = all((folder / f"{name}.parquet").exists() for name in FEATURES)
@@ -74,7 +73,7 @@ def prepare(source: Path, folder: Path, whitening: float = 0.5) -> None:
 
 
 def small_tasks(folder: Path) -> tuple[Task, ...]:
-    """The climate tasks beside those of the package's own labels."""
+    """The climate tasks, to score beside the package's own labels."""
     raster = folder / "climate.tif"
     return (
         Task("temperature", raster, "1"),
@@ -86,17 +85,18 @@ def small_tasks(folder: Path) -> tuple[Task, ...]:
 def principal_components(
     values: np.ndarray, count: int, whitening: float = 0.5, seed: int = 0
 ) -> np.ndarray:
-    """Rotates rows to their first principal components.
+    """Projects rows onto their first principal components.
 
     Args:
         values: (N, n).
-        count: Components kept.
-        whitening: Components are divided by this power of their deviation: 0 leaves the strongest
-            to rule every distance (brightness is 77 % of an image), 1 makes noise as loud.
-        seed: Of the randomised decomposition.
+        count: Number of components.
+        whitening: Components are divided by this power of their standard deviation. With 0 the
+            strongest dominates every distance (brightness is 77 % of an image's variance); with 1
+            noise counts as much as signal.
+        seed: Seed of the randomised decomposition.
 
     Returns:
-        (N, count) float32 of mean 0, the strongest column first; over all columns of variance 1.
+        (N, count) float32 of mean 0 and overall variance 1, the strongest column first.
     """
     from sklearn.decomposition import PCA
 
@@ -106,7 +106,7 @@ def principal_components(
 
 
 def _images(source: Path) -> tuple[np.ndarray, np.ndarray]:
-    """8 × 8 means, and each season's mean, deviation and texture, of 240 km around a place."""
+    """8 × 8 means, and each season's mean, deviation and texture, of 240 km around each place."""
     lonlat = draw_on_land("blue_marble", PLACES, seed=0)
     parts = []
     for season in ("summer", "january"):
@@ -121,7 +121,7 @@ def _images(source: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _texts(source: Path) -> tuple[np.ndarray, np.ndarray]:
-    """TF-IDF of words and pairs of words, by its 512 first singular vectors."""
+    """TF-IDF of words and word pairs, projected onto 512 singular vectors."""
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -135,7 +135,7 @@ def _texts(source: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _photos(source: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Places365's classes at its three levels, and the probabilities of the coarsest."""
+    """Places365 classes at three levels, and the probabilities of the coarsest level."""
     with (source / "photos/im2gps3k_scene_labels.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     levels = (("s3_label", 3), ("s16_label", 16), ("s365_label", 365))
@@ -147,7 +147,7 @@ def _photos(source: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _vegetation(source: Path) -> tuple[np.ndarray, np.ndarray]:
-    """NDVI at 5 × 5 points and the share of each land cover at 11 × 11, within 100 km."""
+    """NDVI at 5 × 5 points and the share of each land cover at 11 × 11 points, within 100 km."""
     lonlat = draw_on_land("linke_turbidity", PLACES, seed=0, south=-60.0)
     cover = _pixels(source / "landcover/modis_igbp2019_3840x1920.png", "L")
     greenness = _pixels(source / "vegetation/copernicus_ndvi_june21_2520x1260.png", "L")
@@ -159,13 +159,13 @@ def _vegetation(source: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _steps(side: int) -> list[tuple[float, float]]:
-    """A grid of steps east and north, km."""
+    """A grid of offsets (east, north) in km."""
     at = np.linspace(-100, 100, side)
     return [(float(x), float(y)) for x in at for y in at]
 
 
 def _around(lonlat: np.ndarray, east: float, north: float) -> np.ndarray:
-    """Places some km away; near a pole no further east than a right angle."""
+    """Places at an offset in km; near a pole, at most 90° further east."""
     lon, lat = lonlat.astype(np.float64).T
     degree = np.radians(1) * EARTH_RADIUS_KM
     away = np.clip(east / (degree * np.cos(np.radians(lat))), -90, 90)
@@ -178,7 +178,7 @@ def _pixels(path: Path, mode: str) -> np.ndarray:
     from PIL import Image
 
     with Image.open(path) as image:
-        # Of a grey or palette image the stored numbers, which are codes.
+        # The stored numbers of a grey or palette image are codes: keep them.
         return np.asarray(image.convert(mode) if mode == "RGB" else image)
 
 
@@ -191,7 +191,7 @@ def _write_table(path: Path, lonlat: np.ndarray, features: np.ndarray) -> None:
 
 
 def _write_climate(source: Path, path: Path) -> None:
-    """BIOCLIM's cells of half a degree as a raster with a band for each of `CLIMATE`."""
+    """BIOCLIM's half-degree cells as a raster with a band for each of `CLIMATE`."""
     import rasterio
     from affine import Affine
 

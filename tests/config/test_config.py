@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -321,3 +322,69 @@ def test_experiment_file_errors(tmp_path, text, message):
         path.write_text(text)
     with pytest.raises(ConfigError, match=message):
         load_experiment(path)
+
+
+ROOT = Path(__file__).parents[2]
+NAMED = """
+from earth_embed.config import *
+experiments = {
+    name: Experiment(name, (Modality("m", "d", "f"),), Pair(), seed=seed)
+    for seed, name in enumerate(("first", "second"))
+}
+"""
+
+
+def test_files_of_several_experiments(tmp_path):
+    path = tmp_path / "list.py"
+    path.write_text(NAMED)
+    assert [load_experiment(f"{path}:{name}").seed for name in ("first", "second")] == [0, 1]
+    # A file may define one experiment to run without a name, beside the others.
+    path.write_text(f"{NAMED}experiment = experiments['second']\n")
+    assert load_experiment(path).name == "second"
+    assert load_experiment(f"{path}:first").name == "first"
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "message"),
+    [
+        (
+            NAMED,
+            "",
+            r"list\.py defines several experiments; expected .*list\.py:NAME .* first, sec",
+        ),
+        (NAMED, ":third", r"list\.py has no experiment 'third'; expected one of first, second$"),
+        (NAMED, ":", r"list\.py has no experiment ''"),
+        ("experiment = 3\n", ":first", r"must define experiments = .* for .*:first, found no such"),
+        ("experiments = [3]\n", ":first", "must define experiments = .*, found list"),
+        ("experiments = [3]\n", "", r"must define experiment = .*, found no such name"),
+        ("experiments = {'first': 3}\n", ":first", r"experiments\['first'\] must .* found int"),
+        (None, ":first", r"no experiment file '.*list\.py'; expected"),
+    ],
+)
+def test_errors_of_files_of_several_experiments(tmp_path, text, name, message):
+    if text is not None:
+        (tmp_path / "list.py").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_experiment(f"{tmp_path}/list.py{name}")
+
+
+@pytest.mark.parametrize("name", ["", ":first"])
+def test_a_drive_s_colon_is_part_of_the_file(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "C:\\list.py").write_text(f"{NAMED}experiment = experiments['first']\n")
+    assert load_experiment(f"C:\\list.py{name}").name == "first"
+
+
+def test_the_quickstart_comes_with_the_package(tmp_path, monkeypatch):
+    packaged = load_experiment("quickstart")
+    assert load_experiment(ROOT / "experiments" / "quickstart.py") == packaged
+    assert packaged.name == "quickstart"
+    monkeypatch.chdir(tmp_path)
+    assert load_experiment("quickstart") == packaged
+    Path("quickstart").mkdir()  # a folder is no experiment
+    assert load_experiment("quickstart") == packaged
+    with pytest.raises(ConfigError, match=r"no experiment 'pair'; expected .*: quickstart$"):
+        load_experiment("pair")
+    Path("quickstart").rmdir()
+    Path("quickstart").write_text(f"{NAMED}experiment = experiments['second']\n")
+    assert load_experiment("quickstart").name == "second"

@@ -9,8 +9,8 @@ import pytest
 
 from earth_embed.config import Input, Modality
 from earth_embed.config.files import load_experiment
+from earth_embed.data import open_sources
 from earth_embed.data.features import open_features
-from earth_embed.data.open import open_sources
 from earth_embed.data.order import Draw, batch_indices, view_numbers
 from earth_embed.data.pipeline import Batches
 from earth_embed.data.sources import ArraySource, Views, in_memory
@@ -164,6 +164,12 @@ def test_what_is_not_whole_is_refused(folder):
     write(dim=7)
     with pytest.raises(DataError, match="expected 108 bytes in row 0, found 96"):
         opened(folder).gather(np.arange(1))
+    for rule in (None, "1 in 10 blocks of 0.25°"):
+        write(holdout=rule)
+        refused(
+            rf"made when other places were held out \({rule or 'no rule'} is recorded, expected "
+            "'1 in 10 equal-area cells of 25 km'.*the same `earth-embed features` command"
+        )
     write(shards=None)
     refused("expected rows, views, dim and shards")
     write(places_sha256="0")

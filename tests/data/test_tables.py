@@ -313,7 +313,7 @@ def test_a_cut_image_is_named_and_never_read_as_noise(two_images, data):
 
 
 def test_the_documented_example_works(tmp_path, monkeypatch):
-    text = Path(__file__).parents[2].joinpath("docs/tables.md").read_text()
+    text = Path(__file__).parents[2].joinpath("docs/pages/how-to/tables.md").read_text()
     *scripts, experiment_file = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     monkeypatch.chdir(tmp_path)
     for script in scripts:

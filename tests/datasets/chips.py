@@ -54,17 +54,22 @@ def write_source(folder, count, seed=0):
     return lonlat, files
 
 
-def start(*arguments):
+def start(*arguments, module="earth_embed", **environment):
     """`earth-embed prepare s2_100k` as a process group of its own."""
-    command = [sys.executable, "-m", "earth_embed", "prepare", "s2_100k", *map(str, arguments)]
+    command = [sys.executable, "-m", module, "prepare", "s2_100k", *map(str, arguments)]
     return subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env=os.environ | {"PYTHONWARNINGS": "ignore"},
+        env=os.environ | {"PYTHONWARNINGS": "ignore"} | environment,
     )
+
+
+def start_held(chip, reached, *arguments):
+    """The same, but it never gets past a chip; the file `reached` says that it has come to it."""
+    return start(*arguments, module="tests.datasets.held", HELD_CHIP=chip, REACHED=str(reached))
 
 
 def group_is_alive(process):

@@ -1,6 +1,9 @@
 """What a free embedding can reach, and what nothing can."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from earth_embed.diagnosis.limits import oracle
@@ -29,6 +32,28 @@ def test_samples_that_are_alike_leave_their_entropy():
     found = oracle(twins, embeddings(1), 30.0, steps=200, rate=0.05)
     assert found.floor == pytest.approx(np.log(2), abs=0.01)
     assert found.floor >= np.log(2) - 1e-6
+
+
+def test_training_equals_optax_by_hand():
+    """Step by step, with Optax's own integer counts."""
+    samples, locations = embeddings(0), embeddings(1)
+    optimizer = optax.adam(optax.cosine_decay_schedule(0.02, 10))
+
+    @jax.value_and_grad
+    def loss(free):
+        z = jnp.asarray(samples / np.linalg.norm(samples, axis=1, keepdims=True))
+        e = free / jnp.linalg.norm(free, axis=1, keepdims=True)
+        return -jnp.diag(jax.nn.log_softmax(30.0 * z @ e.T)).mean()
+
+    free = jnp.asarray(locations / np.linalg.norm(locations, axis=1, keepdims=True))
+    moments = optimizer.init(free)
+    for _ in range(10):
+        with jax.numpy_dtype_promotion("standard"):
+            update, moments = optimizer.update(loss(free)[1], moments)
+        free = free + update
+    found = oracle(samples, locations, 30.0, steps=10, rate=0.02)
+    assert found.floor == pytest.approx(float(loss(free)[0]), rel=1e-4)
+    assert found.floor < 0.9 * found.loss
 
 
 def test_an_oracle_that_starts_at_the_floor_stays_there():

@@ -1,5 +1,6 @@
 """`earth-embed diagnose`, as a user runs it."""
 
+import dataclasses
 import json
 import shutil
 
@@ -7,11 +8,10 @@ import numpy as np
 import pytest
 
 from earth_embed.cli import main
-from earth_embed.diagnosis.report import read_section
-from earth_embed.diagnosis.results import Settings
+from earth_embed.diagnosis import Settings
+from earth_embed.diagnosis.results import load_diagnosis, read_section
 from earth_embed.diagnosis.run import diagnose_run
 from earth_embed.errors import ConfigError, RunError
-from earth_embed.evaluation import run as evaluation
 from tests.evaluation.worlds import world
 from tests.training.runs import contents, metrics, write_experiment
 
@@ -70,7 +70,7 @@ def test_targets_are_compared_in_their_own_space(tmp_path):
 
 
 def test_the_evaluation_shows_the_diagnosis_of_its_checkpoint(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluation, "load_labels", lambda *_: world())
+    monkeypatch.setattr("earth_embed.evaluation.run.load_labels", lambda *_: world())
     run = shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("diagnosis"))
     quick = ["--tasks", "height", "--probes", "ridge", "--seeds", "1", "--label-counts"]
 
@@ -89,6 +89,88 @@ def test_the_evaluation_shows_the_diagnosis_of_its_checkpoint(run, tmp_path, mon
     (run / "checkpoints" / "8").rename(tmp_path / "8")
     assert read_section(run, "last") is None
     assert "<section" not in report()
+
+
+def test_a_diagnosis_reads_back_as_it_was_written(run, tmp_path):
+    settings = Settings(examples=32, oracle_steps=5, batches=1, ks=(1, 4))
+    found = diagnose_run(run, settings=settings)
+    assert load_diagnosis(run / "diagnosis" / "diagnosis.json") == found
+    flat = dataclasses.replace(
+        found.locations,
+        intrinsic_dimension=float("inf"),
+        similarity=dataclasses.replace(found.locations.similarity, half_sill_km=None),
+    )
+    changed = dataclasses.replace(found, locations=flat, between=())
+    changed.save(tmp_path / "other.json")
+    assert load_diagnosis(tmp_path / "other.json") == changed
+
+
+SCRIPT = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def diagnosed(run, tmp_path):
+    """A copy of the run with a diagnosis, the path of its JSON, and the JSON's values."""
+    diagnose_run(run, settings=Settings(examples=32, oracle_steps=5, batches=1, ks=(1,)))
+    copy = shutil.copytree(run, tmp_path / "run")
+    path = copy / "diagnosis" / "diagnosis.json"
+    return copy, path, json.loads(path.read_text())
+
+
+def test_no_script_arrives_from_a_foreign_diagnosis(diagnosed, monkeypatch):
+    monkeypatch.setattr("earth_embed.evaluation.run.load_labels", lambda *_: world())
+    run, path, values = diagnosed
+    name = next(iter(values["modalities"]))
+    values["modalities"][SCRIPT] = values["modalities"].pop(name)
+    values["gradients"]["names"][0] = SCRIPT
+    values["between"][0]["query"] = values["run"] = SCRIPT
+    values["versions"] = {SCRIPT: SCRIPT}
+    path.write_text(json.dumps(values))
+    (run / "diagnosis" / "report.html").write_text(
+        f'<section data-step="8">{SCRIPT}</section><img src=x onerror="alert(1)">'
+    )
+    quick = ["--tasks", "height", "--probes", "ridge", "--seeds", "1", "--label-counts"]
+    main(["evaluate", str(run), *quick])
+    html = (run / "evaluation" / "report.html").read_text()
+    assert html.count("What limits this run") == 1
+    assert "&lt;script&gt;" in html
+    assert "<script" not in html
+    assert "onerror" not in html
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda values: values.update(step=SCRIPT),
+        lambda values: values.pop("locations"),
+        lambda values: values.update(more=1),
+        lambda values: values["settings"].update(ks=[5, 1]),
+        lambda values: values["settings"].update(ks=[1, 7]),
+        lambda values: values["modalities"]["a"].update(loss="low"),
+        lambda values: values["modalities"]["a"].update(to_location={"one": 0.5}),
+        lambda values: values["gradients"].update(cosines=[[1.0], [0.5, 1.0]]),
+        lambda values: values.update(modalities={}),
+    ],
+)
+def test_a_malformed_diagnosis_is_one_clear_error(damage, diagnosed):
+    run, path, values = diagnosed
+    damage(values)
+    path.write_text(json.dumps(values))
+    with pytest.raises(RunError, match=r"diagnosis\.json is no diagnosis of a run: ."):
+        read_section(run, "last")
+
+
+def test_an_unreadable_diagnosis_is_one_clear_error(diagnosed, capsys):
+    run, path, _ = diagnosed
+    path.write_text("{")
+    with pytest.raises(SystemExit) as caught:
+        main(["evaluate", str(run)])
+    assert caught.value.code == 2
+    assert "diagnosis.json is no diagnosis of a run" in capsys.readouterr().err
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(RunError, match=r"cannot read .*diagnosis\.json: Is a directory"):
+        read_section(run, "last")
 
 
 def test_only_the_last_state_is_diagnosed_for_an_evaluation(run, capsys):

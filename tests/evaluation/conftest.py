@@ -6,7 +6,6 @@ import pytest
 from earth_embed.config import Experiment, Modality, Pair
 from earth_embed.coordinates import unit_vector
 from earth_embed.evaluation import run
-from earth_embed.evaluation import run as baselines
 
 from .worlds import world
 
@@ -40,5 +39,5 @@ def stand_ins(monkeypatch, labels, tmp_path):
         (tmp_path / name).mkdir()
     monkeypatch.setattr(run, "load", lambda folder, which: encoders[folder.name])
     monkeypatch.setattr(run, "load_labels", lambda split, config, data_dir: labels)
-    monkeypatch.setattr(baselines, "untrained", lambda folder: StandInEncoder("u", power=3))
+    monkeypatch.setattr(run, "untrained", lambda folder: StandInEncoder("u", power=3))
     return tmp_path

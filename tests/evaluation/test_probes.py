@@ -1,5 +1,6 @@
 import jax
 import numpy as np
+import optax
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -92,6 +93,29 @@ def test_mlp_repeats_bit_for_bit_and_moves_with_its_seed(rng):
     first, again, other = (mlp.mlp_probe(x, outer, inner, seed)(target) for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("kind", ["regression", "classification"])
+def test_mlp_training_equals_optax_by_hand(rng, kind):
+    """Step by step, with Optax's own integer counts."""
+    x = rng.normal(size=(60, 3)).astype(np.float32)
+    y = x[:, 0] if kind == "regression" else (x[:, 0] > 0).astype(np.int32)
+    batches, held = rng.choice(40, (3, 4, 16)), np.arange(40, 60)
+    start = mlp.init_mlp(jax.random.key(0), (3, 8, 1 if kind == "regression" else 2))
+    schedule = optax.cosine_decay_schedule(mlp.LEARNING_RATE, 12)
+    optimizer = optax.adamw(schedule, weight_decay=mlp.WEIGHT_DECAY)
+    layers, moments, best, least = start, optimizer.init(start), start, np.inf
+    for round_ in batches:
+        for rows in round_:
+            gradient = jax.grad(mlp._loss)(layers, x[rows], y[rows])
+            with jax.numpy_dtype_promotion("standard"):
+                updates, moments = optimizer.update(gradient, moments, layers)
+            layers = optax.apply_updates(layers, updates)
+        if (loss := float(mlp._loss(layers, x[held], y[held]))) < least:
+            best, least = layers, loss
+    found = mlp._fit(start, x, y, batches, held)
+    np.testing.assert_allclose(found, mlp.apply_mlp(best, x), rtol=1e-4, atol=1e-6)
+    assert np.abs(found - mlp.apply_mlp(start, x)).max() > 1e-3
 
 
 def test_mlp_compiles_once_for_all_label_counts(rng):

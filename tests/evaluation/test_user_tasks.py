@@ -12,8 +12,7 @@ from rich.console import Console
 
 from earth_embed.coordinates import block_of, unit_vector
 from earth_embed.errors import ConfigError, DataError
-from earth_embed.evaluation import run
-from earth_embed.evaluation import splits as holdouts
+from earth_embed.evaluation import run, splits
 from earth_embed.evaluation.protocol import evaluate
 from earth_embed.evaluation.report import print_summary
 from earth_embed.evaluation.results import INTERPOLATION, MEAN, Row, load_results
@@ -172,15 +171,15 @@ def folded():
         "good": unit_vector(labels.lonlat),
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(holdouts, "continent_of", lambda lonlat: octant)
+        patch.setattr(splits, "continent_of", lambda lonlat: octant)
         return labels, octant, evaluate(features, labels, settings, name="good", progress=False)
 
 
 def test_folds_test_every_place_once_a_seed_at_every_size_of_block(folded):
     labels, _, results = folded
-    splits = ("random", "10° blocks", "20° blocks", "40° blocks")
-    assert results.settings.splits == (*splits, "continents")
-    for split in splits:
+    kinds = ("random", "10° blocks", "20° blocks", "40° blocks")
+    assert results.settings.splits == (*kinds, "continents")
+    for split in kinds:
         for seed in range(2):
             tested = [
                 r.test

@@ -14,7 +14,7 @@ from pyarrow import parquet
 from tests.conftest import random_places
 
 PAPER = Path(__file__).parents[2] / "experiments" / "paper"
-NAMES = ("common", "small_data", "small", "sweep", "tables", "figures", "choose")
+NAMES = ("common", "list", "small_data", "small", "tables", "sweep", "figures", "choose")
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,12 @@
-"""Tokenisers: the file's tokens, cut with their end kept, filled up with 0."""
+"""Tokenizers: the file's tokens, cut with their end kept, filled up with 0."""
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
+import tokenizers
+from tokenizers import models, pre_tokenizers, processors
 
 from earth_embed.errors import DataError
-from earth_embed.features.inputs import TextInput, Tokeniser
+from earth_embed.features.inputs import TextInput, Tokenizer
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "zu", "##rich", "##g", "san", "jose"]
 
@@ -13,7 +14,7 @@ WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "zu", "##rich", "##g", "san", "jose
 @pytest.fixture
 def file(tmp_path):
     """Word pieces with BERT's beginning and end, and padding of the file's own."""
-    tokenizer = Tokenizer(
+    tokenizer = tokenizers.Tokenizer(
         models.WordPiece({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]")
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -24,7 +25,7 @@ def file(tmp_path):
 
 
 def test_tokens(file):
-    found = Tokeniser(file, TextInput(20, len(WORDS)))(["zurich", "san jose zug", "?"])
+    found = Tokenizer(file, TextInput(20, len(WORDS)))(["zurich", "san jose zug", "?"])
     expected = [[2, 4, 5, 3], [2, 7, 8, 4, 6, 3], [2, 1, 3]]
     assert found.dtype == np.int32
     assert found.shape == (3, 8)
@@ -32,20 +33,20 @@ def test_tokens(file):
 
 
 def test_long_texts_keep_their_end(file):
-    found = Tokeniser(file, TextInput(12, len(WORDS)))(["san " * 30, "zug"])
+    found = Tokenizer(file, TextInput(12, len(WORDS)))(["san " * 30, "zug"])
     assert found.shape == (2, 12)
     assert found[0].tolist() == [2, *[7] * 10, 3]
 
 
 def test_another_encoders_file_is_refused(file):
     with pytest.raises(DataError, match="has 9 tokens; expected the encoder's, with 10"):
-        Tokeniser(file, TextInput(8, 10))
+        Tokenizer(file, TextInput(8, 10))
 
 
 def test_other_files_are_refused(tmp_path):
     path = tmp_path / "tokenizer.json"
-    with pytest.raises(DataError, match=r"no tokeniser '.*': expected the model's tokenizer\.json"):
-        Tokeniser(path, TextInput(8, len(WORDS)))
+    with pytest.raises(DataError, match=r"no tokenizer '.*': expected the model's tokenizer\.json"):
+        Tokenizer(path, TextInput(8, len(WORDS)))
     path.write_text("{}")
     with pytest.raises(DataError, match=r"tokenizer\.json is no tokenizer\.json: "):
-        Tokeniser(path, TextInput(8, len(WORDS)))
+        Tokenizer(path, TextInput(8, len(WORDS)))

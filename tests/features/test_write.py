@@ -9,6 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from earth_embed.cells import HOLDOUT
 from earth_embed.cli import main
 from earth_embed.coordinates import EARTH_RADIUS_KM, unit_vector
 from earth_embed.data.features import open_features
@@ -20,7 +21,7 @@ from earth_embed.features.frozen import PUBLISHED
 from earth_embed.features.views import ViewSettings
 from earth_embed.features.weights import expected_arrays, read_frozen
 from earth_embed.features.write import write_features
-from earth_embed.training.choice import sha256
+from earth_embed.files import sha256
 from tests.conftest import limited_file_size, random_places
 from tests.features.encoders import SMALL
 from tests.training.runs import contents
@@ -31,11 +32,11 @@ THREE = ViewSettings(3, jitter_m=500.0, seed=7)
 COMMAND = """
 import sys
 from earth_embed.cli import main
-from earth_embed.encoders.frozen import PUBLISHED
-from earth_embed.serving import features
+from earth_embed.features import write
+from earth_embed.features.frozen import PUBLISHED
 from tests.features.encoders import SMALL
 PUBLISHED.update(SMALL)
-features.BATCHES = 2
+write.BATCHES = 2
 main(sys.argv[1:])
 """
 
@@ -50,7 +51,7 @@ def small(monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path, rng):
-    """Weights, a tokeniser, and a table of images and texts."""
+    """Weights, a tokenizer, and a table of images and texts."""
     for name, encoder in SMALL.items():
         shapes = {k: shape for k, (_, shape) in expected_arrays(encoder).items()}
         arrays = {k: rng.uniform(0.1, 1, shape).astype(np.float32) for k, shape in shapes.items()}
@@ -171,6 +172,35 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(folder, write, monkeypatch, don
         write("out", views=THREE)
         assert made == [*range(done, -(-COUNT // ROWS))]
         assert contents(folder / "out") == contents(folder / "whole")
+
+
+@pytest.mark.parametrize("rule", [None, "1 in 10 blocks of 0.25°"])
+@pytest.mark.parametrize("unfinished", [False, True])
+def test_a_folder_of_an_older_hold_out_rule_is_brought_up_to_date(
+    folder, write, monkeypatch, rule, unfinished
+):
+    """Features do not depend on the rule: none is encoded again."""
+    write("out", views=THREE)
+    whole = contents(folder / "out")
+    path = folder / "out" / "features.json"
+    record = json.loads(path.read_text())
+    assert record.pop("holdout") == HOLDOUT
+    if rule:
+        record["holdout"] = rule
+    path.write_text(json.dumps(record))
+    with pytest.raises(DataError, match="the same `earth-embed features` command brings it up to"):
+        opened(folder / "out")
+    with pytest.raises(DataError, match="views = 3, not 1"):
+        write("out")
+    assert json.loads(path.read_text()) == record  # other settings change nothing
+    monkeypatch.setattr(module.Shards, "save", lambda *_: pytest.fail("encoded again"))
+    if unfinished:  # a disk that was full left the old record as it was
+        with limited_file_size(100), pytest.raises(EarthEmbedError, match="cannot write"):
+            write("out", views=THREE)
+        assert json.loads(path.read_text()) == record
+    assert write("out", views=THREE) == COUNT
+    assert contents(folder / "out") == whole
+    assert len(opened(folder / "out")) == COUNT
 
 
 def test_two_processes_make_the_folder_of_one(folder, tmp_path):

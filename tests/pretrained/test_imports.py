@@ -8,7 +8,7 @@ from earth_embed.cli import main
 from earth_embed.config import SphericalHarmonics
 from earth_embed.errors import CheckpointError, ConfigError, RunError
 from earth_embed.evaluation.run import baselines
-from earth_embed.pretrained import imports as importing_run
+from earth_embed.pretrained import imports
 from earth_embed.pretrained.encoder import LocationEncoder, load, untrained
 from earth_embed.pretrained.imports import import_weights
 from earth_embed.pretrained.published import satclip
@@ -177,14 +177,14 @@ def test_another_run_is_never_overwritten(run, satclip_file, tmp_path):
 
 
 def test_a_run_appears_whole_or_not_at_all(satclip_file, tmp_path, monkeypatch):
-    class Failing(importing_run.Checkpointer):
+    class Failing(imports.Checkpointer):
         def save(self, state, score):
             raise CheckpointError("the disk is full")
 
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match=r"cannot make the run directory .*Not a directory"):
         import_weights("satclip", satclip_file, tmp_path / "file" / "run")
-    monkeypatch.setattr(importing_run, "Checkpointer", Failing)
+    monkeypatch.setattr(imports, "Checkpointer", Failing)
     with pytest.raises(CheckpointError, match="the disk is full"):
         import_weights("satclip", satclip_file, tmp_path / "run")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

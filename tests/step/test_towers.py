@@ -88,6 +88,21 @@ def test_empty_text_is_finite():
     assert all(np.isfinite(g).all() for g in jax.tree.leaves(gradient))
 
 
+@pytest.mark.parametrize("kind", ["image", "text", "series", "projection"])
+def test_no_gradient_is_that_of_a_greatest_number(kind, sources):
+    """It looks for that number among others, which a compiler may have rounded anew meanwhile."""
+    samples = jnp.asarray(sources["series" if kind == "projection" else kind].train.samples[:4])
+    module = tower(kind)
+    variables = jax.jit(module.init)(KEY, samples)
+
+    def total(variables):
+        return module.apply(variables, samples).sum()
+
+    greatest = "applies stablehlo.maximum across"
+    assert greatest not in jax.jit(jax.grad(total)).lower(variables).as_text()
+    assert greatest in jax.jit(jax.grad(jnp.max)).lower(jnp.ones(3)).as_text()
+
+
 def test_windows_are_a_convolution(rng):
     x, kernel = rng.normal(size=(2, 9, 3)), rng.normal(size=(5, 3, 4))
     x, kernel = x.astype(np.float32), kernel.astype(np.float32)

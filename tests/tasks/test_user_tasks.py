@@ -167,7 +167,7 @@ def test_tasks_at_the_same_places_are_joined_and_others_are_not(tmp_path):
     assert [list(part.targets) for part in joined] == [["x", "y"], ["z"]]
 
 
-# Published files, in their own form: `docs/tasks.md` says where they are.
+# Published files, in their own form: `docs/pages/how-to/tasks.md` says where they are.
 
 
 def test_gridded_population_of_the_world(tmp_path):

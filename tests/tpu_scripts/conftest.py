@@ -36,7 +36,7 @@ SETTINGS = {
     "ACCELERATOR_TYPE": "v5litepod-16",
     "RUNTIME_VERSION": "v2-alpha-tpuv5-lite",
     "RUN_DIR": "/mnt/shared/run",
-    "EXPERIMENT": "experiments/melt_three.py",
+    "EXPERIMENT": "experiments/paper/list.py:melt_image_text",
     "POLL_SECONDS": "0",
 }
 ACTIVE = [

@@ -20,7 +20,13 @@ def test_slurm_queues_itself_again_when_stopped_with_its_state_saved(host, statu
     srun, *after = host.calls()
     assert srun == shlex.split(line)
     assert srun[srun.index("an env/bin/earth-embed") :] == [
-        *("an env/bin/earth-embed", "train", "experiments/melt_three.py", "--run-dir", "a run"),
+        *(
+            "an env/bin/earth-embed",
+            "train",
+            "experiments/paper/list.py:melt_image_text",
+            "--run-dir",
+            "a run",
+        ),
         *("--coordinator", "auto", "--name", "a b"),
     ]
     assert after == ([["scontrol", "requeue", "12"]] if status == 143 else [])
@@ -59,7 +65,9 @@ def test_a_gpu_host_trains_in_the_background_restarts_and_stops(host):
     host.run("gpu_host", "train", RESTART_SECONDS="0")
     try:
         wait_for(host.tree / "trains", "")
-        line = "start train experiments/melt_three.py --run-dir runs/run --name a b\n"
+        line = (
+            "start train experiments/paper/list.py:melt_image_text --run-dir runs/run --name a b\n"
+        )
         assert log.read_text().count(line) == 2
         assert "status 143" in log.read_text()
         host.run("gpu_host", "resume", status=1)

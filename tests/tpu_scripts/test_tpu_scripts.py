@@ -123,7 +123,11 @@ def test_train_starts_every_worker_of_every_slice(host):
         }
         assert words[4:7] == ["tpu_scripts/job", "start", "../earth_embed_job"]
         assert words[7:] == [
-            *("../earth_embed_venv/bin/earth-embed", "train", "experiments/melt_three.py"),
+            *(
+                "../earth_embed_venv/bin/earth-embed",
+                "train",
+                "experiments/paper/list.py:melt_image_text",
+            ),
             *("--run-dir", "/mnt/shared/run", "--data-dir", "/data/a b"),
             *("--coordinator", "auto", "--name", "it's 'a b'"),
         ]

@@ -21,9 +21,9 @@ def clock(monkeypatch):
 
 
 def test_rates_are_counts_by_time_since_they_were_asked(clock):
-    meter = Meter(10, {("a",): 100, ("b",): 300}.__getitem__)
-    assert meter.tick(("a",), 32) == 11
-    assert meter.tick(("b",), 16) == 12
+    meter = Meter(10)
+    assert meter.tick(examples=32, flops=100) == 11
+    assert meter.tick(examples=16, flops=300) == 12
     clock[0] = 2.0
     rates = meter.rates()
     assert rates["steps_per_second"] == 1
@@ -31,15 +31,15 @@ def test_rates_are_counts_by_time_since_they_were_asked(clock):
     assert rates["flops_per_second"] == 200
     assert "share_of_peak" not in rates  # no peak of this processor is published here
 
-    meter.tick(("a",), 32)
+    meter.tick(32, 100)
     clock[0] = 2.5
     assert (meter.rates()["steps_per_second"], meter.rates()["examples_per_second"]) == (2, 0)
 
 
 def test_the_share_of_a_known_peak(clock, monkeypatch):
     monkeypatch.setattr(accounting, "peak_flops", lambda devices: 400.0)
-    meter = Meter(0, lambda names: 100)
-    meter.tick(("a",), 1)
+    meter = Meter(0)
+    meter.tick(1, 100)
     clock[0] = 1.0
     assert meter.rates()["share_of_peak"] == 0.25
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from earth_embed.config.files import load_experiment
-from earth_embed.data.open import open_sources
+from earth_embed.data import open_sources
 from earth_embed.training.checkpoint import Checkpointer
 from earth_embed.training.loop import train
 from tests.training.runs import metrics, state_like, write_experiment
@@ -26,6 +26,28 @@ import sys
 from earth_embed.cli import main
 for run in sys.argv[2:]:
     main(["train", sys.argv[1] + "/" + run + "/tiny.py", "--run-dir", run])
+"""
+
+# The runtime looks for a signal once a second, and agrees on a step to stop at after that. So the
+# process that is told takes its time from then on, and the others wait for it at every step.
+TRAIN_AND_TELL_ONE = """
+import os, signal, sys, time
+from earth_embed.cli import main
+from earth_embed.data.pipeline import Batches
+
+read, reads = Batches.read, []
+
+def read_slowly(self, draws):
+    reads.append(draws)
+    if len(reads) == 6:
+        os.kill(os.getpid(), signal.SIGTERM)
+    if len(reads) >= 6:
+        time.sleep(2)
+    return read(self, draws)
+
+if os.environ["EARTH_EMBED_PROCESS"] == "2":
+    Batches.read = read_slowly
+main(sys.argv[1:])
 """
 
 
@@ -141,11 +163,9 @@ def test_a_stopped_run_goes_on_with_other_processes(tmp_path):
     experiment = load_experiment(path)
     train(experiment, whole, open_sources(experiment))
 
-    command = ("-m", "earth_embed", "train", path, "--run-dir")
-    with processes(4, 2, *command, stopped) as started:
-        wait_for_step(stopped, 3, started)
-        started[2].send_signal(signal.SIGTERM)  # one of them is told, and all stop at one step
-        ended = ends(started)
+    command = ("train", path, "--run-dir")
+    with processes(4, 2, "-c", TRAIN_AND_TELL_ONE, *command, stopped) as started:
+        ended = ends(started)  # one of them is told, and all stop at one step
     assert [status for status, *_ in ended] == [128 + signal.SIGTERM] * 4, ended
     assert len({error.splitlines()[-1] for *_, error in ended}) == 1
     assert "the same command resumes it" in ended[0][2]
@@ -154,7 +174,8 @@ def test_a_stopped_run_goes_on_with_other_processes(tmp_path):
     for count, devices, mesh in ((1, 8, 2), (2, 2, 4), (1, 1, 1)):
         resumed = tmp_path / f"on_{count}_{devices}"
         shutil.copytree(stopped, resumed)
-        with processes(count, devices, *command, resumed, "--mesh.model", mesh) as started:
+        arguments = (*command, resumed, "--mesh.model", mesh)
+        with processes(count, devices, "-m", "earth_embed", *arguments) as started:
             ended = ends(started)
         assert [status for status, *_ in ended] == [0] * count, ended
         assert_same_run(resumed, whole, experiment)
@@ -167,7 +188,7 @@ def test_a_death_ends_the_others_with_a_message(dead, tmp_path):
     with processes(2, 1, "-m", "earth_embed", "train", path, "--run-dir", run) as started:
         wait_for_step(run, 3, started)
         started[dead].kill()
-        status, _, error = ends([started[1 - dead]], timeout=60)[0]
+        status, _, error = ends([started[1 - dead]])[0]
     assert status in (75, -signal.SIGABRT), error  # noticed by us, or by the runtime
     assert "cannot go on" in error or "another task died" in error
 

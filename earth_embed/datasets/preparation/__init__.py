@@ -1,4 +1,4 @@
-"""Large data sets made of published files: in pieces, in parallel, resumed and checked.
+"""Makes large data sets from published files: in pieces, in parallel, resumed and checked.
 
-What a data set says of itself is in `index`; a piece, a folder and a runner know nothing of it.
+`index` defines what a data set must provide; pieces, folders and runners are independent of it.
 """

@@ -1,4 +1,4 @@
-"""What a data set that is made from published files says of itself, and what all of them share."""
+"""The base class of data sets made from published files, their index, and its thinning by cells."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 import numpy as np
 
 from earth_embed.cells import CELL_KM, cell_of
-from earth_embed.datasets.preparation.pieces import MakeExamples, Piece, Skipped, checksum
+from earth_embed.datasets.preparation.pieces import MakeExamples, Piece, Skipped
 from earth_embed.errors import ConfigError
+from earth_embed.files import sha256
 from earth_embed.geotable import read_geotable
 from earth_embed.hashing import mix64
 
@@ -34,9 +35,9 @@ class Index:
     """The rows that may become examples.
 
     Attributes:
-        keys: What each row's sample is read from: N values that can be pickled.
-        lonlat: (N, 2) float32, degrees: what is stored decides cells and splits.
-        skipped: Further rows, which have no place or nothing to read, by reason.
+        keys: For each of N rows, a picklable value that says where its sample is.
+        lonlat: (N, 2) float32, degrees, rounded as stored, since cells and splits depend on it.
+        skipped: Number of further rows, which have no place or no sample, by reason.
     """
 
     keys: Sequence[Any]
@@ -51,17 +52,17 @@ class Index:
 
 
 MakeFiles: TypeAlias = Callable[[Sequence[Piece], MakeExamples], list[Path]]
-"""Makes files that the index is read from, those that are not there yet; returns their paths."""
+"""Makes the missing ones of the files from which the index is read; returns the paths of all."""
 
 
 @dataclass(frozen=True)
 class PublishedFiles:
-    """A data set and the folder of published files that it is made from. It is sent to workers.
+    """A data set, and the folder of published files that it is made from. It is sent to workers.
 
     Attributes:
         NAME: Its name.
-        ABOUT: The arguments `description`, `homepage` and `citation` of tfds.core.DatasetInfo.
-        ROWS_PER_FILE: Rows of the index in a file, unless the user says otherwise.
+        ABOUT: Arguments `description`, `homepage` and `citation` of tfds.core.DatasetInfo.
+        ROWS_PER_FILE: Default number of index rows per file.
         HAS: What a row without an example lacks, for messages.
     """
 
@@ -74,22 +75,22 @@ class PublishedFiles:
     """The folder of the published files."""
 
     def __post_init__(self) -> None:
-        """Makes the path absolute: a worker may have another current directory."""
+        """Makes the path absolute, since workers may have another current directory."""
         object.__setattr__(self, "source", Path(self.source).absolute())
 
     def sample_features(self) -> dict[str, Any]:
-        """The TFDS features beside lon and lat."""
+        """The TFDS features other than lon and lat."""
         raise NotImplementedError
 
     def fingerprint(self) -> dict[str, Any]:
-        """What decides the examples, as JSON values: other values are another preparation."""
+        """JSON values that decide the examples. If one changes, the preparation is another."""
         raise NotImplementedError
 
     def read_index(self, make: MakeFiles) -> Index:
         """Reads the index.
 
         Args:
-            make: For data sets whose index has to be extracted first.
+            make: For data sets whose index must be extracted first.
 
         Raises:
             DataError: the source cannot be used.
@@ -98,20 +99,14 @@ class PublishedFiles:
         raise NotImplementedError
 
     def sample(self, key: Any) -> dict[str, Any] | Skipped:
-        """A row's sample as the values of `sample_features`, or why there is none."""
+        """A row's sample, as values of `sample_features`, or why there is none."""
         raise NotImplementedError
 
     def features(self) -> tfds.features.FeaturesDict:
         """All TFDS features of an example."""
-        import tensorflow_datasets as tfds
+        from earth_embed.datasets.builder import with_coordinates  # imports TFDS
 
-        return tfds.features.FeaturesDict(
-            {
-                "lon": tfds.features.Scalar(np.float32, doc="Longitude in degrees, WGS84."),
-                "lat": tfds.features.Scalar(np.float32, doc="Latitude in degrees, WGS84."),
-                **self.sample_features(),
-            }
-        )
+        return with_coordinates(self.sample_features())
 
     def examples(self, rows: tuple[Row, ...]) -> Iterator[bytes | Skipped]:
         """Each row's place and sample as a tf.train.Example, or why there is none."""
@@ -123,7 +118,7 @@ class PublishedFiles:
                 continue
             example = {"lon": np.float32(row.lon), "lat": np.float32(row.lat), **sample}
             message = serializer.get_tf_example(features.encode_example(example))
-            # By default protobuf writes a map in an order that changes from process to process.
+            # By default, protobuf's order of map entries differs between processes.
             yield message.SerializeToString(deterministic=True)
 
 
@@ -138,12 +133,12 @@ def _serializer(dataset: PublishedFiles) -> tuple[Any, Any]:
 
 @dataclass(frozen=True)
 class Thinning:
-    """Which rows are used, by the cells that they lie in; without options all of them."""
+    """Which rows are used, depending on their cells; by default all."""
 
     cap: int | None = None
-    """Rows used of each cell, drawn at random (default: all)."""
+    """Maximum number of rows used per cell, drawn at random (default: all)."""
     exclude_cells: Path | None = None
-    """CSV or Parquet table of places (lon, lat); rows in the cells of these places are left out."""
+    """Table of places (lon, lat); rows in the cells of these places are left out."""
     cell_km: float = CELL_KM
     """Side of the equal-area cells, km."""
     seed: int = 0
@@ -159,19 +154,19 @@ class Thinning:
             raise ConfigError(f"seed = {self.seed}: expected 0 … 2³¹ − 1")
 
     def fingerprint(self) -> dict[str, Any]:
-        """What decides the rows, as JSON values; empty where all are used."""
-        said: dict[str, Any] = {}
+        """JSON values that decide the rows; empty if all are used."""
+        values: dict[str, Any] = {}
         if self.cap is not None:
-            said |= {"cap": self.cap, "seed": self.seed}
+            values |= {"cap": self.cap, "seed": self.seed}
         if self.exclude_cells is not None:
-            said |= {"exclude_cells_sha256": checksum(self.exclude_cells)}
-        return said | {"cell_km": self.cell_km} if said else {}
+            values |= {"exclude_cells_sha256": sha256(self.exclude_cells)}
+        return values | {"cell_km": self.cell_km} if values else {}
 
     def thin(self, index: Index) -> Index:
         """The rows that are used; the others are counted as skipped.
 
-        A hash of the seed and a row's number decides the draw, so that it is the same in every
-        process, and rows of a smaller cap are among those of a larger one.
+        A hash of the seed and the row's number decides the draw, so it is the same in every
+        process, and the rows of a smaller cap are among those of a larger one.
 
         Args:
             index: All rows.
@@ -186,7 +181,7 @@ class Thinning:
         excluded = np.zeros(len(cell), bool)
         if self.exclude_cells is not None:
             _, places = read_geotable(self.exclude_cells)
-            # Rounded as the index is: equal places must not part at the edge of a cell.
+            # Rounded like the index: at the edge of a cell, equal places must not be separated.
             excluded = np.isin(cell, cell_of(places.astype(np.float32), self.cell_km))
         rows = np.flatnonzero(~excluded)
         if self.cap is not None:
@@ -201,7 +196,7 @@ class Thinning:
         return Index(keys, index.lonlat[rows], index.skipped + skipped)  # + drops zeros
 
     def _rank(self, rows: np.ndarray, cell: np.ndarray) -> np.ndarray:
-        """Each row's number, from 0, in the random order of its cell."""
+        """Each row's position, from 0, in the random order of its cell."""
         key = mix64(np.array([self.seed]))
         order = np.lexsort((mix64(rows.astype(np.uint64) ^ key), cell))
         first = np.searchsorted(cell[order], cell[order])  # where each row's cell begins

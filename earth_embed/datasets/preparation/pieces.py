@@ -1,15 +1,13 @@
-"""Large data sets in pieces: each is one file, made alone, whole or not at all, with its checksum.
+"""Pieces of large data sets: one file each, made independently, whole or not at all, and checkable.
 
-Beside a finished FILE lies FILE.json, its record. Whether a piece is finished is read from these
-two alone, so that preparation can stop anywhere, run on any machines that share the folder, and go
-on where it stopped.
+Beside a finished FILE lies its record, FILE.json. These two alone tell whether a piece is finished,
+so preparation can stop at any time, run on any machines that share the folder, and resume.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,10 +16,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from earth_embed.errors import DataError, EarthEmbedError, require
-from earth_embed.files import atomic_output, write_text
+from earth_embed.files import Stamp, atomic_output, write_text
 
-# One record in each group, so that a random read decodes nothing else. On Sentinel-2 chips zstd's
-# level 1 saves as much as its default 3 in half the time.
+# One record per group, so that a random read decodes nothing else. On Sentinel-2 chips zstd's level
+# 1 compresses as well as the default 3, in half the time.
 WRITER_OPTIONS = "group_size:1,zstd:1"
 
 
@@ -41,19 +39,19 @@ class Skipped(NamedTuple):
 
 
 MakeExamples: TypeAlias = Callable[[tuple[Any, ...]], Iterator[bytes | Skipped]]
-"""Rows of an index → a serialised example, or why there is none, for each."""
+"""Rows of an index → for each, a serialised example or why there is none."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of a finished file.
+    """What is recorded of a finished file.
 
     Attributes:
-        sha256: Of the file, in hexadecimal digits.
+        sha256: Hexadecimal SHA-256 of the file.
         bytes: Size of the file.
-        examples: Examples in it.
+        examples: Number of examples.
         example_bytes: Their size before compression.
-        skipped: By reason, what was skipped.
+        skipped: Reason → what was skipped.
     """
 
     sha256: str
@@ -62,12 +60,17 @@ class Record:
     example_bytes: int
     skipped: dict[str, list[str]]
 
+    @property
+    def stamp(self) -> Stamp:
+        """The file's size and SHA-256."""
+        return Stamp(self.bytes, self.sha256)
+
 
 def make_piece(piece: Piece, folder: Path, examples: MakeExamples) -> None:
-    """Writes one piece and its record. The same rows make the same bytes, wherever and whenever.
+    """Writes one piece and its record. The same rows always make the same bytes.
 
     Args:
-        piece: What to make.
+        piece: The piece.
         folder: Where it goes.
         examples: Makes its examples.
 
@@ -86,13 +89,14 @@ def make_piece(piece: Piece, folder: Path, examples: MakeExamples) -> None:
                 writer.write(example)
                 count, size = count + 1, size + len(example)
         writer.close()
-        record = Record(checksum(temporary), temporary.stat().st_size, count, size, skipped)
-    # After the file: a crash in between leaves a piece without a record, which is made anew.
+        stamp = Stamp.of(temporary)
+        record = Record(stamp.sha256, stamp.size, count, size, skipped)
+    # Last, so that a crash leaves at most a piece without a record, which is made anew.
     write_text(_record_path(file), json.dumps(dataclasses.asdict(record), indent=1))
 
 
 def read_record(file: Path) -> Record | None:
-    """The record of a file; None if it has none, or not a whole one."""
+    """The record of a file; None if it is missing or incomplete."""
     try:
         return Record(**json.loads(_record_path(file).read_text(encoding="utf-8")))
     except (FileNotFoundError, ValueError, TypeError):
@@ -101,55 +105,34 @@ def read_record(file: Path) -> Record | None:
         raise DataError(f"cannot read the record of {file}: {error}") from error
 
 
-def fault(file: Path, contents: bool = False) -> str | None:
-    """What is wrong with a file; None if it is as its record says.
+def damage(file: Path, contents: bool = False) -> str | None:
+    """What is wrong with a piece, in one sentence; None if it is as its record says.
 
     Args:
         file: A file made by `make_piece`.
-        contents: Read it all and compare the checksum too, not the size alone.
-
-    Returns:
-        A sentence about the file: what was expected and what found.
+        contents: Compare its SHA-256 too, not only its size.
     """
     record = read_record(file)
     if record is None:
         return f"{file}: no record of its checksum beside it"
-    if not file.is_file():
-        return f"{file}: expected {record.bytes:,} bytes, found no such file"
-    if (size := file.stat().st_size) != record.bytes:
-        return f"{file}: expected {record.bytes:,} bytes, found {size:,}"
-    if contents and (found := checksum(file)) != record.sha256:
-        return f"{file}: expected SHA-256 {record.sha256}, found {found}"
-    return None
+    found = record.stamp.damage(file, contents)
+    return found and f"{file}: {found}"
 
 
-def faults(files: Sequence[Path], threads: int, contents: bool = False) -> dict[Path, str]:
-    """What is wrong with some files: `fault` of each that has one."""
-    with ThreadPoolExecutor(threads) as pool:  # hashing lets other threads run
-        found = pool.map(functools.partial(fault, contents=contents), files)
+def damaged_files(files: Sequence[Path], threads: int, contents: bool = False) -> dict[Path, str]:
+    """The `damage` of each file that has any."""
+    with ThreadPoolExecutor(threads) as pool:  # hashing releases the GIL
+        found = pool.map(functools.partial(damage, contents=contents), files)
         return {file: what for file, what in zip(files, found, strict=True) if what}
 
 
-def checksum(file: Path) -> str:
-    """SHA-256 of a file.
-
-    Raises:
-        DataError: the file cannot be read.
-    """
-    try:
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(f"cannot read {file}: {error}") from error
-
-
 def forget(file: Path) -> None:
-    """Removes a file's record: from now on it is unfinished, whoever asks."""
+    """Removes a file's record, so that the piece counts as unfinished."""
     _record_path(file).unlink(missing_ok=True)
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes the temporary files of makers that were killed."""
+    """Removes the temporary files of killed processes."""
     for leftover in folder.glob(".*array_record*"):
         leftover.unlink(missing_ok=True)
 
@@ -159,7 +142,7 @@ def _record_path(file: Path) -> Path:
 
 
 class _Writer:
-    """An array_record file; what goes wrong is said as of any file."""
+    """Writes an array_record file and raises its errors as EarthEmbedError."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -178,5 +161,5 @@ class _Writer:
     def _try(self, call: Callable[..., Any], *arguments: bytes) -> None:
         try:
             call(*arguments)
-        except RuntimeError as error:  # a full disk, with the position and the C++ source line
+        except RuntimeError as error:  # a full disk, for example
             raise EarthEmbedError(f"cannot write {self._path}: {error}") from error

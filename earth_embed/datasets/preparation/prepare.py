@@ -1,7 +1,7 @@
 """Prepares a large data set from its published files: in pieces, in parallel, resumed, checked.
 
-The pieces grow in a folder incomplete.VERSION beside the data set's own. When all are there, TFDS's
-metadata are written and the folder is renamed: TFDS knows a data set whole or not at all.
+The pieces are written to a folder incomplete.VERSION beside the final one. When all are finished,
+TFDS's metadata is added and the folder renamed: TFDS sees a data set complete or not at all.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from earth_embed.datasets.preparation.index import Index, PublishedFiles, Thinni
 from earth_embed.datasets.preparation.pieces import (
     MakeExamples,
     Piece,
-    faults,
+    damaged_files,
     forget,
     make_piece,
     read_record,
@@ -42,14 +42,14 @@ from earth_embed.files import one_at_a_time, write_text
 
 @dataclass(frozen=True)
 class Work:
-    """How the files of a data set are made. Only `rows_per_file` changes their bytes."""
+    """How the files of a data set are made. Only `rows_per_file` affects their bytes."""
 
     workers: int = os.cpu_count() or 1
-    """Processes of this machine, unless a runner is named."""
+    """Number of processes on this machine; ignored with a runner."""
     rows_per_file: int | None = None
-    """Rows of the index that each file is made from (default: the data set's own)."""
+    """Rows of the index per file (default: depends on the data set)."""
     runner: str | None = None
-    """A runner of Apache Beam, such as DirectRunner or DataflowRunner, instead of processes."""
+    """An Apache Beam runner, such as DirectRunner or DataflowRunner, instead of processes."""
     runner_options: tuple[str, ...] = ()
     """Options of the runner, as name=value."""
 
@@ -68,7 +68,7 @@ def prepare_from_files(
     verify: bool = False,
     thinning: Thinning | None = None,
 ) -> str:
-    """Makes what is not there yet or is damaged; nothing else is touched.
+    """Makes the files that are missing or damaged, and changes nothing else.
 
     A second preparation of the same data set waits for the first one.
 
@@ -76,16 +76,16 @@ def prepare_from_files(
         published: The data set and its published files.
         data_dir: Where TFDS data sets are kept; None for TFDS's default.
         work: How the files are made.
-        verify: Read the finished files and compare their checksums; else their sizes alone.
+        verify: Compare the SHA-256 of finished files, not only their sizes.
         thinning: Which rows of the index are used.
 
     Returns:
-        One line that says what there is, and what was skipped.
+        One line that says what was prepared and what was skipped.
 
     Raises:
-        DataError: the source cannot be used, or differs from what the data set was begun with.
+        DataError: the source cannot be used, or differs from the one the data set was begun with.
         CoordinateError: a coordinate of the index is missing or out of range.
-        EarthEmbedError: something cannot be written, or a runner failed.
+        EarthEmbedError: a file cannot be written, or a runner failed.
     """
     final = published_folder(published.NAME, data_dir)
     try:
@@ -103,13 +103,13 @@ def _prepare(
     if folder is final and not (final / PLAN_FILE).exists():
         raise DataError(f"{final} has no {PLAN_FILE}: it was not made by this command")
     if folder is final:
-        open_published(published.NAME, final)  # metadata that cannot be read are damage of its own
+        open_published(published.NAME, final)  # raises if the metadata is damaged
     rows_per_file = work.rows_per_file or published.ROWS_PER_FILE
     if (folder / PLAN_FILE).exists():
         _check_plan(folder, _plan(published, rows_per_file, thinning))
     extract = functools.partial(_extract, final.with_name("extracted"), work, verify)
     index = thinning.thin(published.read_index(extract))
-    if not (folder / PLAN_FILE).exists():  # founded when the source has proved sound
+    if not (folder / PLAN_FILE).exists():  # created only after the source was read
         folder.mkdir(parents=True, exist_ok=True)
         plan = _plan(published, rows_per_file, thinning)
         write_text(folder / PLAN_FILE, json.dumps(plan, indent=1))
@@ -125,21 +125,21 @@ def _prepare(
 
 
 def verify(dataset: str, data_dir: Path | None, workers: int) -> str:
-    """Compares every file of a prepared data set with its checksum.
+    """Compares every file of a prepared data set with its SHA-256.
 
     Returns:
         One line that says how much was read.
 
     Raises:
-        DataError: the data set is not there or has no checksums, or a file is damaged; the message
-            names each, what was expected and what found.
+        DataError: the data set is missing or has no checksums, or files are damaged; the message
+            names each, with what was expected and found.
     """
     folder = published_folder(dataset, data_dir)
     builder = open_published(dataset, folder)
     if not has_checksums(builder):
         raise DataError(f"{folder} has no {PLAN_FILE}: it was not made by this command")
     files = prepared_files(builder)
-    if damage := faults(files, workers, contents=True):
+    if damage := damaged_files(files, workers, contents=True):
         raise DataError(
             "; ".join(damage.values())
             + f" (earth-embed prepare {dataset} --source DIR --verify makes only "
@@ -151,7 +151,7 @@ def verify(dataset: str, data_dir: Path | None, workers: int) -> str:
 
 
 def _plan(published: PublishedFiles, rows_per_file: int, thinning: Thinning) -> dict[str, Any]:
-    """What decides the files."""
+    """The settings that decide the files."""
     return {
         **published.fingerprint(),
         "rows_per_file": rows_per_file,
@@ -174,10 +174,7 @@ def _check_plan(folder: Path, plan: dict[str, Any]) -> None:
 
 
 def _cut(name: str, index: Index, rows_per_file: int) -> list[Piece]:
-    """The index in pieces, the same ones each time, by split.
-
-    One cell in ten is for validation, as for every data set.
-    """
+    """Cuts the index into pieces, by split and deterministically."""
     held_out = is_held_out(index.lonlat)
     pieces = []
     for split, members in (("train", ~held_out), ("validation", held_out)):
@@ -192,7 +189,7 @@ def _cut(name: str, index: Index, rows_per_file: int) -> list[Piece]:
 def _extract(
     folder: Path, work: Work, verify: bool, pieces: Sequence[Piece], examples: MakeExamples
 ) -> list[Path]:
-    """Makes the files that an index is read from; they stay beside the data set's versions."""
+    """Makes the files that an index is read from; they are kept beside the data set's folder."""
     folder.mkdir(parents=True, exist_ok=True)
     if todo := _damaged(folder, pieces, work, verify):
         _make(folder, pieces, todo, examples, work, "extract", " files")
@@ -200,8 +197,8 @@ def _extract(
 
 
 def _damaged(folder: Path, pieces: Sequence[Piece], work: Work, verify: bool) -> list[Piece]:
-    """The pieces that are not there, or not as they were made."""
-    damage = faults([folder / piece.file for piece in pieces], work.workers, verify)
+    """The pieces that are missing or damaged."""
+    damage = damaged_files([folder / piece.file for piece in pieces], work.workers, verify)
     for file, what in damage.items():
         if read_record(file) is not None:  # without one it was never finished
             print(f"{what}; it is made anew", file=sys.stderr)

@@ -1,7 +1,7 @@
-"""A data set that was made from published files, as it lies on disk: TFDS's metadata of it.
+"""Prepared data sets on disk: their folder, TFDS's metadata, and totals.
 
-Nothing is registered with TFDS. A prepared folder describes itself, so that TFDS reads it without
-this package, and a feature may have another size in each preparation.
+Nothing is registered with TFDS. A prepared folder describes itself, so TFDS can read it without
+this package, and a feature's size may differ between preparations.
 """
 
 from __future__ import annotations
@@ -22,18 +22,21 @@ if TYPE_CHECKING:
 
 VERSION = "1.0.0"
 
+PLAN_FILE = "plan.json"
+"""In the folder of a data set that was made in pieces, whose files have checksums."""
+
 
 def published_folder(dataset: str, data_dir: str | os.PathLike[str] | None) -> Path:
-    """Where a data set that is made from published files lies, whether or not it is there."""
+    """The folder of a data set made from published files, whether or not it exists."""
     root = _tfds().core.constants.DATA_DIR if data_dir is None else data_dir
     return Path(root).expanduser().absolute() / dataset / VERSION
 
 
 def open_published(dataset: str, folder: Path) -> tfds.core.DatasetBuilder:
-    """Opens a data set that was made from published files, by its own metadata.
+    """Opens a data set made from published files, by its own metadata.
 
     Raises:
-        DataError: it is not there, or its metadata cannot be read.
+        DataError: it is missing, or its metadata cannot be read.
     """
     if not folder.exists():
         raise DataError(
@@ -42,20 +45,20 @@ def open_published(dataset: str, folder: Path) -> tfds.core.DatasetBuilder:
         )
     try:
         return _tfds().builder_from_directory(folder, file_format="array_record")
-    except Exception as error:  # TFDS raises many kinds for metadata that it cannot read
+    except Exception as error:  # TFDS raises many kinds for unreadable metadata
         raise DataError(f"cannot open the data set {dataset!r} in {folder}: {error}") from error
 
 
 def write_metadata(published: PublishedFiles, folder: Path, totals: Totals) -> None:
-    """Writes TFDS's metadata, the last files of a data set.
+    """Writes TFDS's metadata, which completes a data set.
 
     Args:
-        published: What was made.
-        folder: Where its files are.
-        totals: What they add up to.
+        published: The data set.
+        folder: The folder of its files.
+        totals: Their totals.
 
     Raises:
-        DataError: there is no example.
+        DataError: there are no examples.
         EarthEmbedError: the folder cannot be written.
     """
     tfds = _tfds()
@@ -98,30 +101,30 @@ def _tfds() -> Any:
 
 @dataclass(frozen=True)
 class Totals:
-    """What the records of a folder add up to."""
+    """Totals over the files of a folder."""
 
     lengths: dict[str, list[int]]
-    """Examples in each file, by split."""
+    """Split → number of examples in each file."""
     example_bytes: Counter[str]
-    """By split, before compression."""
+    """Split → bytes of the examples before compression."""
     bytes: int
-    """Of all files."""
+    """Bytes of all files."""
     rows: int
-    """Of the index."""
+    """Rows of the index."""
     skipped: Counter[str]
-    """Rows without an example, by reason."""
+    """Reason → number of rows without an example."""
 
     @classmethod
     def of(cls, folder: Path, pieces: Sequence[Piece], skipped: Counter[str]) -> Totals:
-        """Adds up the records.
+        """Adds up the records of a folder's files.
 
         Args:
-            folder: Where the files are.
-            pieces: What they were made from.
-            skipped: Rows of the index that are in no piece, by reason.
+            folder: The folder.
+            pieces: The pieces.
+            skipped: Reason → number of index rows that are in no piece.
 
         Raises:
-            DataError: a file is not there.
+            DataError: a file is missing.
         """
         lengths: dict[str, list[int]] = {}
         example_bytes: Counter[str] = Counter()
@@ -140,7 +143,7 @@ class Totals:
 
     @property
     def examples(self) -> Counter[str]:
-        """By split."""
+        """Split → number of examples."""
         return Counter({split: sum(lengths) for split, lengths in self.lengths.items()})
 
     def __str__(self) -> str:
@@ -153,16 +156,12 @@ class Totals:
         )
 
 
-PLAN_FILE = "plan.json"
-"""Lies in the folder of a data set that was made in pieces, whose files have checksums."""
-
-
 def has_checksums(builder: tfds.core.DatasetBuilder) -> bool:
-    """Whether a data set was made in pieces: see `preparation`."""
+    """Whether a data set was made in pieces, whose files have checksums."""
     return (Path(builder.data_path) / PLAN_FILE).is_file()
 
 
 def prepared_files(builder: tfds.core.DatasetBuilder) -> list[Path]:
-    """The files that hold the examples of a prepared data set."""
+    """The files with the examples of a prepared data set."""
     splits = builder.info.splits.values()
     return [Path(path) for split in splits for path in split.filepaths]

@@ -1,4 +1,4 @@
-"""Runs the pieces of a preparation: here, in processes, or on any runner of Apache Beam."""
+"""Makes the pieces of a preparation, in local processes or on an Apache Beam runner."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from earth_embed.datasets.preparation.pieces import Piece, read_record
 from earth_embed.errors import EarthEmbedError, require
 
 Make = Callable[[Piece], None]
-"""Makes one piece. It is sent to other processes, so it must be picklable."""
+"""Makes one piece. It must be picklable, since it is sent to other processes."""
 
 
 def run_processes(make: Make, pieces: Sequence[Piece], workers: int) -> None:
-    """Makes pieces in several processes of this machine.
+    """Makes pieces in processes on this machine.
 
     Args:
         make: Makes one piece.
         pieces: The pieces.
-        workers: Processes; with 1, this one alone.
+        workers: Number of processes; 1 for only this process.
 
     Raises:
         EarthEmbedError: a piece cannot be made, or a process was killed.
@@ -37,14 +37,14 @@ def run_processes(make: Make, pieces: Sequence[Piece], workers: int) -> None:
             make(piece)
         return
     before = set(multiprocessing.active_children())
-    # Not forked: JAX and TensorFlow may run threads in this process.
+    # Spawned, not forked: JAX and TensorFlow may have threads in this process.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
         try:
             for done in as_completed([pool.submit(make, piece) for piece in pieces]):
                 done.result()
         except BaseException as error:
-            # An interrupted user should not wait for the pieces that are under way.
+            # Do not let the user wait for the pieces in progress.
             pool.shutdown(wait=False, cancel_futures=True)
             for worker in set(multiprocessing.active_children()) - before:
                 worker.terminate()
@@ -57,7 +57,7 @@ def run_processes(make: Make, pieces: Sequence[Piece], workers: int) -> None:
 
 
 def run_beam(make: Make, pieces: Sequence[Piece], runner: str, options: Sequence[str] = ()) -> None:
-    """Makes pieces on a runner of Apache Beam; its workers must see the same folders.
+    """Makes pieces on an Apache Beam runner, whose workers must see the same folders.
 
     Args:
         make: Makes one piece.
@@ -76,7 +76,7 @@ def run_beam(make: Make, pieces: Sequence[Piece], runner: str, options: Sequence
     try:
         flags = PipelineOptions([f"--{option}" for option in options], runner=runner)
         with beam.Pipeline(options=flags) as pipeline:
-            # Each piece may go to a worker of its own: without the reshuffle they stay together.
+            # The reshuffle lets pieces go to different workers; otherwise they stay together.
             _ = pipeline | beam.Create(list(pieces)) | beam.Reshuffle() | beam.Map(make)
     except Exception as error:  # each runner raises its own
         message = (str(error).strip() or repr(error)).splitlines()[-1]
@@ -91,14 +91,14 @@ def progress(
     doing: str = "prepare",
     unit: str = " rows",
 ) -> Iterator[None]:
-    """Shows how far preparation is, by the records in the folder: it serves every runner.
+    """Shows a progress bar, by watching for records in the folder, so it works with any runner.
 
     Args:
         folder: Where the pieces go.
-        pieces: All of them.
-        todo: Those still to be made; they have no records yet.
-        doing: What is being done.
-        unit: What the rows of the pieces are.
+        pieces: All pieces.
+        todo: The pieces still to be made, which have no records yet.
+        doing: Description of the bar.
+        unit: What a row of a piece is.
     """
     rows = sum(len(piece.rows) for piece in pieces)
     left = {piece.file: len(piece.rows) for piece in todo}
@@ -126,7 +126,7 @@ def progress(
 
 
 def _start_worker() -> None:
-    """Leaves Ctrl-C to the parent, and ends with it however it ends."""
+    """Leaves Ctrl-C to the parent process, and ends when the parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -123,7 +123,6 @@ def _orthonormal(lonlat: jax.Array, degree: int) -> jax.Array:
 _AT_ONCE = 2**28
 """Most bytes of features to hold at once. A training batch of 2,048 at L = 40 takes 2²⁴."""
 
-
 _STREAMED_POINTS = 1024
 """Points per chunk of the recurrence, few enough for its rows to stay in the CPU's caches."""
 

@@ -29,7 +29,6 @@ from earth_embed.encoders.sine import multiples
 UP_TO = 128
 """Largest L for this form, whose table size and cost per point grow as L³."""
 
-
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 

@@ -35,10 +35,8 @@ import numpy as np
 GROUP = 8
 """Degrees between two rescalings; a value of 1 grows to at most 10¹¹ meanwhile."""
 
-
 _RESCALE = 60
 """Powers of two taken at once out of a value that has grown beyond 1."""
-
 
 _LOWEST = -126
 """Below this power of two a value is zero, in float32 and to any purpose."""

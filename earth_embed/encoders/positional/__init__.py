@@ -16,11 +16,10 @@ import numpy as np
 from earth_embed.encoders.positional.base import OWNER, EncodingModule, Features
 from earth_embed.encoders.positional.equal_earth import EqualEarth, EqualEarthFourier
 from earth_embed.encoders.positional.harmonics import SphericalHarmonics
-from earth_embed.encoders.positional.hash_grid import HashGrid
+from earth_embed.encoders.positional.learnable import HashGrid, SphericalVoronoi
 from earth_embed.encoders.positional.plain import Cartesian, Wrap
 from earth_embed.encoders.positional.space2vec import Space2Vec, Sphere2Vec
 from earth_embed.encoders.positional.sphere_fourier import SphereFourier
-from earth_embed.encoders.positional.voronoi import SphericalVoronoi
 from earth_embed.errors import Checked, Checks
 
 __all__ = [
@@ -67,7 +66,6 @@ Encoding: TypeAlias = (
     | SphericalVoronoi
     | Concatenation
 )
-
 
 MultiScale: TypeAlias = EqualEarthFourier | SphereFourier | Space2Vec | HashGrid
 """Encodings whose features are `scales` groups of equal width, one group per scale."""

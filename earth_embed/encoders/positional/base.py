@@ -12,7 +12,6 @@ from earth_embed.errors import Checks
 
 OWNER = "location.encoding"
 
-
 FROZEN = "frozen_"
 """Prefix of parameters that are drawn or loaded once and never updated."""
 

@@ -56,7 +56,6 @@ class EqualEarthFourier(Checked, owner=OWNER):
 
 A1, A2, A3, A4 = 1.340264, -0.081106, 0.000893, 0.003796
 
-
 SCALE = 66.50336 / 180
 """GeoCLIP's: x is ±1 on the equator at ±180°."""
 

@@ -1,9 +1,9 @@
-"""SatCLIP's location encoder in PyTorch, written from its definition: a peer to compare with.
+"""SatCLIP's location encoder in PyTorch, written from its definition, to compare with.
 
-SatCLIP (arXiv 2311.17179) has sympy expand every harmonic into one formula, prints it with 15
-digits and compiles each formula as a function of its own. This file does the same, so that its
-numbers, its rounding errors and its cost are the published encoder's. The formulas of a degree are
-kept in the user's cache directory: all below L = 40 take about 10 s to derive, L = 100 minutes.
+SatCLIP (arXiv 2311.17179) expands every harmonic into a formula with sympy, prints it with 15
+digits and compiles each as its own function. This file does the same, so that its values, rounding
+errors and cost are those of the published encoder. The formulas are kept in the user's cache
+directory: all below L = 40 take about 10 s to derive, L = 100 minutes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 class SatClip(nn.Module):
     """(lon, lat) in degrees → L² harmonics → SIREN → embedding; float64 throughout.
 
-    Weights have the names of a released checkpoint below its prefix "model.location.".
+    Weights are named as in a released checkpoint, after its prefix "model.location.".
     """
 
     def __init__(self, degree: int, hidden: Sequence[int] = (512, 512), features: int = 256):
@@ -48,8 +48,8 @@ class SatClip(nn.Module):
 class SirenNet(nn.Module):
     """Hidden layers sin(w0 (W x + b)), w0 = 30 in the first and 1 in the others; then W x + b.
 
-    Weights and biases are drawn from U(−b, b): b = 1/n of n inputs in the first layer, √(6/n)/w0 in
-    the other hidden ones, √(6/n) in the last.
+    Weights and biases are drawn from U(−c, c). For n inputs, c = 1/n in the first layer, √(6/n)/w0
+    in the other hidden layers and √(6/n) in the last.
     """
 
     def __init__(self, inputs: int, hidden: Sequence[int], features: int):
@@ -78,14 +78,14 @@ def formula(ell: int, m: int) -> str:
     N = √((2l+1)/4π · (l−|m|)!/(l+|m|)!), and P_l^m in sympy carries the Condon–Shortley phase:
 
         m < 0:  (−1)^m √2 N P_l^|m|(cos θ) sin(|m|φ)
-        m = 0:  √((2l+1)/4 · π) P_l(cos θ)                the slip of its "analytic" form: π for 1/π
+        m = 0:  √((2l+1)/4 · π) P_l(cos θ)                a slip of its "analytic" form: π, not 1/π
         m > 0:  (−1)^m √2 N P_l^m(cos θ) cos(mφ)
     """
     theta, phi = sympy.symbols("theta phi")
     order = abs(m)
     legendre = sympy.assoc_legendre(ell, order, sympy.cos(theta))
     if m == 0:
-        # (2l+1)/4 is a float there, which moves a last digit.
+        # (2l+1)/4 is a float in SatCLIP too, which changes the last digit.
         return str((sympy.sqrt((2 * ell + 1) / 4 * sympy.pi) * legendre).evalf())
     factorials = sympy.factorial(ell - order) / sympy.factorial(ell + order)
     n = sympy.sqrt((2 * ell + 1) / (4 * sympy.pi) * factorials)
@@ -104,7 +104,7 @@ def formulas(ell: int) -> list[Callable[[Tensor, Tensor], Tensor | float]]:
         names = ", ".join(f"order_{i}" for i in range(2 * ell + 1))
         text = "\n\n".join(["import torch\nfrom torch import cos, sin", *functions])
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}")  # never seen half-written
+        temporary = path.with_suffix(f".{os.getpid()}")  # never visible half-written
         temporary.write_text(f"{text}\n\nFUNCTIONS = [{names}]\n")
         temporary.replace(path)
     spec = importlib.util.spec_from_file_location(f"satclip_degree_{ell}", path)

@@ -1,14 +1,13 @@
-"""A whole training step in PyTorch, written for the benchmark: what the library's step computes.
+"""The library's training step in PyTorch, written for the benchmark.
 
-Location tower and one linear projection for each modality of frozen features, NT-Xent sample →
-location, a learnable logit scale, AdamW. Two location towers differ in the basis alone:
+A location tower, a linear projection per modality of frozen features, NT-Xent sample → location, a
+learnable logit scale, AdamW. There are two location towers, which differ only in the basis:
 
-    published    SatCLIP's: a generated formula for each harmonic, in float64
-    vectorised   the strongest that we could write: a recurrence in float32 over all points and
-                 orders at once
+    published    SatCLIP's: a generated formula per harmonic, in float64
+    vectorised   the fastest we could write: a float32 recurrence over all points and orders at once
 
 SatCLIP trains its whole location encoder in float64. Here everything after the basis is float32 in
-both, which is kinder to it, and the optimiser is PyTorch's fused one.
+both, which is faster, and AdamW is PyTorch's fused one.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ def published(degree: int, hidden: tuple[int, ...], features: int) -> LocationTo
 
 
 def vectorised(degree: int, hidden: tuple[int, ...], features: int) -> LocationTower:
-    """The same functions by `Recurrence`."""
+    """The same functions, by `Recurrence`."""
     return LocationTower(Recurrence(degree), SirenNet(degree**2, hidden, features))
 
 
@@ -61,7 +60,7 @@ class LocationTower(nn.Module):
 class Recurrence:
     """SatCLIP's harmonics by the fully normalised Legendre recurrence over l, in float32.
 
-    With x = cos θ of the colatitude from the south pole, and for m = 0 the factor π of SatCLIP:
+    With x = cos θ, θ the colatitude from the south pole, and for m = 0 SatCLIP's factor π:
 
         P̄_mm = √((2m+1)/2m) sin θ P̄_m−1,m−1
         P̄_lm = √((4l²−1)/(l²−m²)) (x P̄_l−1,m − √(((l−1)²−m²)/(4(l−1)²−1)) P̄_l−2,m)
@@ -110,11 +109,11 @@ class Recurrence:
 
 
 class Step:
-    """One training step on samples of any of its modalities.
+    """A training step on samples of any of its modalities.
 
-    With one modality it is the published pair step, which for SALT is the active modality's; with
-    several MELT's, over all locations of the joint batch. Projections that a step does not use have
-    no gradient, and AdamW leaves them alone.
+    With one modality it is the pair step, which is also SALT's step of the active modality. With
+    several it is MELT's, over all locations of the joint batch. Projections that a step does not
+    use have no gradient, and AdamW does not change them.
     """
 
     def __init__(self, location: LocationTower, widths: Mapping[str, int], features: int):

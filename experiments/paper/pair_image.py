@@ -1,5 +1,0 @@
-"""Location and images alone."""
-
-from common import IMAGE, pair
-
-experiment = pair(IMAGE)

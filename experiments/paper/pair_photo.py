@@ -1,5 +1,0 @@
-"""Location and photographs alone."""
-
-from common import PHOTO, pair
-
-experiment = pair(PHOTO)

@@ -1,5 +1,0 @@
-"""Location and texts alone."""
-
-from common import TEXT, pair
-
-experiment = pair(TEXT)

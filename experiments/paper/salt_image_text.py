@@ -1,5 +1,0 @@
-"""SALT on images and texts."""
-
-from common import IMAGE, TEXT, salt
-
-experiment = salt(IMAGE, TEXT)
