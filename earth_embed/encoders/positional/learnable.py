@@ -1,4 +1,4 @@
-"""Learnable vectors on the sphere: on hashed grids of several resolutions, and at Voronoi sites."""
+"""Learnable vectors on the sphere: on hashed grids at several resolutions, or at Voronoi sites."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from earth_embed.errors import Checked, Checks
 
 @dataclass(frozen=True)
 class HashGrid(Checked, owner=OWNER):
-    """Learnable vectors on cubic grids of several resolutions, found by hashing (Instant NGP)."""
+    """Learnable vectors on cubic grids of several resolutions, stored by hash (Instant NGP)."""
 
     levels: int = 8
     """Number of grids."""
     table: int = 16_384
-    """Vectors of each grid; finer grids share them by hashing."""
+    """Number of vectors per grid; the vertices of finer grids share them by hashing."""
     width: int = 4
-    """Dimension of a vector."""
+    """Dimension of each vector."""
     coarsest_km: float = 4000.0
-    """Side of the coarsest grid's cells, in km."""
+    """Cell size of the coarsest grid, in km."""
     finest_km: float = 50.0
-    """Side of the finest grid's cells, in km."""
+    """Cell size of the finest grid, in km."""
 
     def _check(self, checks: Checks) -> None:
         for name in ("levels", "table", "width"):
@@ -45,7 +45,7 @@ class HashGrid(Checked, owner=OWNER):
         return self.levels
 
     def module(self, **options: Any) -> HashGridEncoding:
-        """The Flax module of these settings; `options` are its attributes."""
+        """Builds the Flax module; `options` are attributes of `EncodingModule`."""
         return HashGridEncoding(self, **options)
 
 
@@ -56,16 +56,16 @@ _CORNERS = np.array(list(itertools.product((0, 1), repeat=3)), np.int32)  # (8, 
 
 
 class HashGridEncoding(EncodingModule):
-    """On each of several cubic grids, the trilinear mean of the vectors at the cell's 8 corners.
+    """Trilinear interpolation of the vectors at a cell's 8 corners, on each of several cubic grids.
 
-    A grid of n³ cells spans the cube around the sphere. Its (n + 1)³ vertices have a vector each
-    where the table is large enough, and else share the table's T by a hash:
+    A grid of n³ cells spans the cube around the sphere. Each of its (n + 1)³ vertices has its own
+    vector if the table is large enough. Otherwise they share the table's T vectors by a hash:
 
         index = (x · 1 xor y · 2654435761 xor z · 805459861) mod T
 
-    Only the vertices beside the sphere are ever read, so that training takes collisions apart. The
-    vectors start uniform in ±1e-4. Levels' cells shrink in equal ratios. Continuous everywhere,
-    with kinks at the cells' faces.
+    Only vertices next to the sphere are ever read, so training can resolve most collisions. Vectors
+    start uniform in ±1e-4. Cell sizes shrink geometrically from level to level. The encoding is
+    continuous, with kinks at the cells' faces.
 
     Parameters: levels · T · width. No seam.
 
@@ -78,7 +78,7 @@ class HashGridEncoding(EncodingModule):
 
     @property
     def width(self) -> int:
-        """The vectors of all levels."""
+        """One vector per level."""
         return self.config.levels * self.config.width
 
     @nn.compact
@@ -99,7 +99,7 @@ def _start(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
 
 
 def interpolate(table: jax.Array, unit: jax.Array, n: int) -> jax.Array:
-    """The trilinear mean of a grid's vectors around each point.
+    """Trilinear interpolation of a grid's vectors at each point.
 
     Args:
         table: (T, width).
@@ -125,32 +125,32 @@ def interpolate(table: jax.Array, unit: jax.Array, n: int) -> jax.Array:
 
 @dataclass(frozen=True)
 class SphericalVoronoi(Checked, owner=OWNER):
-    """Learnable sites on the sphere, each with a learnable vector; a point blends the nearest."""
+    """Learnable sites on the sphere with learnable vectors; a place blends those nearby."""
 
     sites: int = 1024
-    """Number of sites, equally spread to begin with."""
+    """Number of sites, evenly spread at initialisation."""
     width: int = 64
-    """Dimension of a site's vector."""
+    """Dimension of each site's vector."""
     blur_km: float = 300.0
-    """Length over which neighbouring cells blend, to begin with, in km."""
+    """Initial distance over which neighbouring cells blend, in km."""
 
     def _check(self, checks: Checks) -> None:
         checks.at_least("sites", self.sites, 1)
         checks.at_least("width", self.width, 1)
-        checks.at_least("blur_km", self.blur_km, 20)  # below, float32 rounds the borders
+        checks.at_least("blur_km", self.blur_km, 20)  # float32 cannot resolve sharper borders
 
     def module(self, **options: Any) -> SphericalVoronoiEncoding:
-        """The Flax module of these settings; `options` are its attributes."""
+        """Builds the Flax module; `options` are attributes of `EncodingModule`."""
         return SphericalVoronoiEncoding(self, **options)
 
 
 class SphericalVoronoiEncoding(EncodingModule):
     """Σ_k p_k(u) e_k with p = softmax_k(κ ⟨u, s_k⟩), for sites s_k with vectors e_k.
 
-    κ⟨u, s_k⟩ is a constant less about d²/2b² for κ = (R/b)² and the distance d to the site: the
-    vectors are blended over a length b, and as b → 0 a place takes its nearest site's alone. Sites,
-    vectors and ln κ train. Sites start on a Fibonacci lattice, each amid an equal share of area,
-    vectors as N(0, 1).
+    With κ = (R/b)² and distance d to the site, κ⟨u, s_k⟩ is about a constant minus d²/2b²: vectors
+    blend over a distance b, and as b → 0 a place takes the vector of its nearest site. Sites,
+    vectors and ln κ are trained. Sites start on a Fibonacci lattice (equal areas), vectors as
+    N(0, 1).
 
     Parameters: sites · (3 + width) + 1. No seam.
 
@@ -163,7 +163,7 @@ class SphericalVoronoiEncoding(EncodingModule):
 
     @property
     def width(self) -> int:
-        """The dimension of a site's vector."""
+        """The dimension of the vectors."""
         return self.config.width
 
     @nn.compact
@@ -180,7 +180,7 @@ class SphericalVoronoiEncoding(EncodingModule):
 
 
 def fibonacci_lattice(count: int) -> np.ndarray:
-    """`count` unit vectors, each amid one share of the sphere's area: (count, 3) float32."""
+    """`count` unit vectors that divide the sphere into equal areas: (count, 3) float32."""
     i = np.arange(count)
     z = (2 * i + 1) / count - 1
     lon = i * np.pi * (3 - np.sqrt(5))  # the golden angle
