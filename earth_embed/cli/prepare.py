@@ -31,9 +31,9 @@ class Prepare:
 def prepare(arguments: list[str]) -> None:
     """Prepares a data set on disk, or checks the one that is there."""
     from earth_embed.data import tfds
-    from earth_embed.datasets import check_from_files, from_files
+    from earth_embed.datasets.catalogue import from_files, verify
     from earth_embed.datasets.preparation.index import Thinning
-    from earth_embed.datasets.preparation.prepare import Work, prepare_from_files, verify
+    from earth_embed.datasets.preparation.prepare import Work, prepare_from_files
 
     options, thinning, work = parse_parts(
         arguments, "earth-embed prepare", Prepare, Thinning, Work, description=Prepare.__doc__
@@ -42,7 +42,6 @@ def prepare(arguments: list[str]) -> None:
         published = from_files(options.dataset, options.source, options.image_size)
         print(prepare_from_files(published, options.data_dir, work, options.verify, thinning))
     elif options.verify:
-        check_from_files(options.dataset)
         print(verify(options.dataset, options.data_dir, work.workers))
     else:
         print(f"prepared {tfds.prepare(options.dataset, options.data_dir).data_path}")

@@ -18,7 +18,7 @@ from earth_embed.cells import ROLES
 from earth_embed.coordinates import check_lonlat
 from earth_embed.data.images import decode_image
 from earth_embed.data.sources import SMALL, Examples, Source, encode_text
-from earth_embed.datasets import FROM_FILES
+from earth_embed.datasets.catalogue import FROM_FILES
 from earth_embed.datasets.preparation.pieces import damaged_files
 from earth_embed.datasets.preparation.prepared import (
     has_checksums,

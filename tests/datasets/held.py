@@ -10,7 +10,7 @@ import signal
 from pathlib import Path
 
 from earth_embed.cli import main
-from earth_embed.datasets import FROM_FILES
+from earth_embed.datasets.catalogue import FROM_FILES
 from earth_embed.datasets.s2_100k import S2100k
 
 

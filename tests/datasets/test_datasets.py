@@ -366,7 +366,7 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
 def test_processes_that_prepare_at_once_do_not_meet(tmp_path):
     code = f"""
 import sys
-from earth_embed.data.tfds_source import open_tfds
+from earth_embed.data.tfds import open_tfds
 print(len(open_tfds("linke_turbidity/tiny", "series", "train", {str(tmp_path)!r}, 8)))
 """
     processes = [
@@ -383,9 +383,10 @@ print(len(open_tfds("linke_turbidity/tiny", "series", "train", {str(tmp_path)!r}
 def test_reading_leaves_tensorflow_unloaded(tiny):
     code = f"""
 import sys
-from earth_embed.data import labels, tfds_source
+from earth_embed.data import tfds
+from earth_embed.tasks import labels
 assert not {{"tensorflow", "tensorflow_datasets"}} & set(sys.modules)
-source = tfds_source.open_tfds("blue_marble/tiny", "image", "train", {str(tiny)!r}, 8)
+source = tfds.open_tfds("blue_marble/tiny", "image", "train", {str(tiny)!r}, 8)
 source.gather(__import__("numpy").arange(3))
 assert "tensorflow" not in sys.modules
 """

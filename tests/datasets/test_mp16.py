@@ -11,7 +11,7 @@ from PIL import Image
 from earth_embed.cells import is_held_out
 from earth_embed.cli import main
 from earth_embed.data.tfds import open_tfds, prepare
-from earth_embed.datasets import from_files
+from earth_embed.datasets.catalogue import from_files
 from earth_embed.datasets.mp16 import Mp16, read_photograph
 from earth_embed.datasets.preparation.prepare import Work, prepare_from_files
 from earth_embed.errors import ConfigError, CoordinateError, DataError

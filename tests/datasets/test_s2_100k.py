@@ -16,8 +16,8 @@ import rasterio
 from earth_embed.cells import is_held_out
 from earth_embed.cli import main
 from earth_embed.data.tfds import open_tfds, prepare
-from earth_embed.datasets import from_files
-from earth_embed.datasets.preparation.prepare import Work, prepare_from_files, verify
+from earth_embed.datasets.catalogue import from_files, verify
+from earth_embed.datasets.preparation.prepare import Work, prepare_from_files
 from earth_embed.datasets.s2_100k import S2100k
 from earth_embed.errors import ConfigError, CoordinateError, DataError, EarthEmbedError
 from tests.conftest import limited_file_size

@@ -29,9 +29,7 @@ from earth_embed.datasets.preparation.pieces import (
 from earth_embed.datasets.preparation.prepared import (
     PLAN_FILE,
     Totals,
-    has_checksums,
     open_published,
-    prepared_files,
     published_folder,
     write_metadata,
 )
@@ -122,32 +120,6 @@ def _prepare(
         write_metadata(published, unfinished, Totals.of(unfinished, pieces, index.skipped))
         _rename(unfinished, final)
     return f"prepared {final}: {Totals.of(final, pieces, index.skipped)}"
-
-
-def verify(dataset: str, data_dir: Path | None, workers: int) -> str:
-    """Compares every file of a prepared data set with its SHA-256.
-
-    Returns:
-        One line that says how much was read.
-
-    Raises:
-        DataError: the data set is missing or has no checksums, or files are damaged; the message
-            names each, with what was expected and found.
-    """
-    folder = published_folder(dataset, data_dir)
-    builder = open_published(dataset, folder)
-    if not has_checksums(builder):
-        raise DataError(f"{folder} has no {PLAN_FILE}: it was not made by this command")
-    files = prepared_files(builder)
-    if damage := damaged_files(files, workers, contents=True):
-        raise DataError(
-            "; ".join(damage.values())
-            + f" (earth-embed prepare {dataset} --source DIR --verify makes only "
-            + ("this file" if len(damage) == 1 else f"these {len(damage)} of {len(files)} files")
-            + " anew)"
-        )
-    size = sum(file.stat().st_size for file in files)
-    return f"{folder}: {len(files)} files, {size / 1e6:,.1f} MB, as their checksums say"
 
 
 def _plan(published: PublishedFiles, rows_per_file: int, thinning: Thinning) -> dict[str, Any]:
