@@ -181,8 +181,8 @@ class TextTower(Tower):
             x = (x + nn.gelu(nn.LayerNorm(dtype=self.dtype)(y))) * weight
         count = jnp.maximum(weight.sum(axis=1), 1)  # (B, 1); not 0 for an empty text
         mean = x.sum(axis=1) / count
-        # By its position, found once. The gradient of `max` looks for the maximum's value in an x
-        # that XLA may recompute with another rounding; where it finds none, the gradient is lost.
+        # Select the maximum by position. The gradient of `max` compares x with the maximum's value,
+        # which matches nowhere, so the gradient is lost, if XLA recomputes x with other rounding.
         lowest = jnp.finfo(self.dtype).min
         at = jnp.where(present, x, lowest).argmax(axis=1, keepdims=True)  # (B, 1, width)
         steps = jnp.arange(x.shape[1])[None, :, None]

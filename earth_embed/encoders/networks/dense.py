@@ -56,6 +56,12 @@ class Dense(nn.Module):
         return x.astype(self.dtype) @ kernel.astype(self.dtype) + bias.astype(self.dtype)[None, :]
 
 
+def check_widths(checks: Checks, hidden: tuple[int, ...]) -> None:
+    """Notes an empty tuple of widths and widths that are not positive."""
+    positive = bool(hidden) and all(width > 0 for width in hidden)
+    checks.expect(positive, "hidden", hidden, "at least one positive width")
+
+
 @dataclass(frozen=True)
 class Mlp(Checked, owner=OWNER):
     """A multilayer perceptron with ReLU activations (as in GeoCLIP)."""
@@ -96,17 +102,6 @@ class Linear:
     def module(self, features: int, dtype: Any, scales: int = 1) -> LinearNetwork:
         """Builds the Flax module, named "linear" in the parameters."""
         return LinearNetwork(self, features, dtype, name="linear")
-
-
-class LinearNetwork(NetworkModule):
-    """W x + b. Parameters: (n + 1) D."""
-
-    config: Linear
-
-    @nn.compact
-    def __call__(self, x: Features, train: bool = False) -> jax.Array:
-        """Maps (N, n) to (N, features)."""
-        return Dense(self.features, self.dtype, name="last")(x)
 
 
 class MlpNetwork(NetworkModule):
@@ -153,7 +148,12 @@ class ResidualMlpNetwork(NetworkModule):
         return Dense(self.features, self.dtype, name="last")(h)
 
 
-def check_widths(checks: Checks, hidden: tuple[int, ...]) -> None:
-    """Notes an empty tuple of widths and widths that are not positive."""
-    positive = bool(hidden) and all(width > 0 for width in hidden)
-    checks.expect(positive, "hidden", hidden, "at least one positive width")
+class LinearNetwork(NetworkModule):
+    """W x + b. Parameters: (n + 1) D."""
+
+    config: Linear
+
+    @nn.compact
+    def __call__(self, x: Features, train: bool = False) -> jax.Array:
+        """Maps (N, n) to (N, features)."""
+        return Dense(self.features, self.dtype, name="last")(x)

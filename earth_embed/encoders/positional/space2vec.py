@@ -55,6 +55,14 @@ class Sphere2Vec(Checked, owner=OWNER):
         return Sphere2VecEncoding(self, **options)
 
 
+def _check_radii(checks: Checks, settings: Space2Vec | Sphere2Vec) -> None:
+    checks.at_least("scales", settings.scales, 1)
+    checks.positive("min_radius", settings.min_radius)
+    ordered = settings.min_radius <= settings.max_radius
+    allowed = f"at most max_radius = {settings.max_radius}"
+    checks.expect(ordered, "min_radius", settings.min_radius, allowed)
+
+
 _DIRECTIONS = {
     "grid": np.array([[1.0, 0.0], [0.0, 1.0]]),
     "theory": np.array([[1.0, 0.0], [-0.5, np.sqrt(3) / 2], [-0.5, -np.sqrt(3) / 2]]),
@@ -160,11 +168,3 @@ class Sphere2VecEncoding(EncodingModule):
         if variant == "M+":
             features += [cos_lat, sin_lon, cos_lon]
         return jnp.stack(features, axis=-1).reshape(len(lonlat), -1)
-
-
-def _check_radii(checks: Checks, settings: Space2Vec | Sphere2Vec) -> None:
-    checks.at_least("scales", settings.scales, 1)
-    checks.positive("min_radius", settings.min_radius)
-    ordered = settings.min_radius <= settings.max_radius
-    allowed = f"at most max_radius = {settings.max_radius}"
-    checks.expect(ordered, "min_radius", settings.min_radius, allowed)
