@@ -1,6 +1,6 @@
-"""The quickstart beside its variants and all baselines, at three training seeds.
+"""The quickstart beside its variants and all baselines, at several training seeds.
 
-    python experiments/compare.py                        # about 40 minutes on two cores
+    python experiments/compare.py                 # three seeds: about 40 minutes on two cores
 
 Trains (or resumes) every run, evaluates each seed's runs together and writes
 runs/compare/results.md. Finished runs and evaluations are reused.

@@ -52,12 +52,12 @@ def symmetric(compare: Comparison) -> Comparison:
     Retrieval counts sample → location only.
     """
 
-    def both(pairs: Pairs) -> Contrast:
+    def mean_of_directions(pairs: Pairs) -> Contrast:
         forward = compare(pairs)
         backward = compare(pairs._replace(anchors=pairs.candidates, candidates=pairs.anchors))
         return Contrast(0.5 * (forward.loss + backward.loss), forward.retrieved)
 
-    return both
+    return mean_of_directions
 
 
 def normalise(embeddings: jax.Array) -> jax.Array:

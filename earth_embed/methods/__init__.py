@@ -1,4 +1,8 @@
-"""The three training methods, one file each, to be read beside the paper."""
+"""The three training methods, one file each, to be read beside the paper.
+
+A method says which examples a step reads and what their loss is. The layout of a joint batch is in
+`batch`; towers, the update and devices are in `step/`.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Networks: an encoding's features → embedding.
 
 Each module holds networks' settings and their Flax modules. To add one, write such a module, and
-add the settings to `__all__` and `Network` here.
+add the settings to `__all__` and `Network` here. Networks know nothing of coordinates.
 """
 
 from typing import TypeAlias
