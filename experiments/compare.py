@@ -1,6 +1,6 @@
-"""The quickstart beside its variants and all baselines, at three training seeds.
+"""The quickstart beside its variants and all baselines, at several training seeds.
 
-    python experiments/compare.py                        # about 40 minutes on two cores
+    python experiments/compare.py                 # three seeds: about 40 minutes on two cores
 
 Trains (or resumes) every run, evaluates each seed's runs together and writes
 runs/compare/results.md. Finished runs and evaluations are reused.
@@ -15,7 +15,7 @@ from pathlib import Path
 from paper.tables import INTERVALS, Scores, all_labels, gains, heading
 from quickstart_variants import experiments, quickstart
 
-from earth_embed.data.open import open_sources
+from earth_embed.data import open_sources
 from earth_embed.evaluation.results import Results, load_results
 from earth_embed.evaluation.run import evaluate_run
 from earth_embed.evaluation.settings import Settings

@@ -16,10 +16,17 @@ os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_flags}"
 import jax  # noqa: E402 (XLA reads its flags once)
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# How long an example takes says how busy the machine is, nothing of the code.
+settings.register_profile(
+    "any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any_machine")
 
 from earth_embed.config import (  # noqa: E402
     Checkpoints,
@@ -33,7 +40,7 @@ from earth_embed.config import (  # noqa: E402
     Siren,
     SphericalHarmonics,
 )
-from earth_embed.data.open import Splits  # noqa: E402
+from earth_embed.data import Splits  # noqa: E402
 from earth_embed.data.sources import ArraySource  # noqa: E402
 
 METHODS = {"pair": Pair(), "melt": Melt(), "salt": Salt()}
@@ -127,11 +134,11 @@ def make_experiment():
 @pytest.fixture(scope="session")
 def read_towns_once():
     """Two builders read all of GeoNames; the tests need it read only once."""
-    from earth_embed.datasets import land_labels, packaged, toponyms
+    from earth_embed.datasets import land_labels, packaged, training_sets
 
     load = functools.cache(packaged.load_towns)
     with pytest.MonkeyPatch.context() as patch:
-        for module in (packaged, land_labels, toponyms):
+        for module in (packaged, land_labels, training_sets):
             patch.setattr(module, "load_towns", load)
         yield load
 

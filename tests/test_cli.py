@@ -166,8 +166,8 @@ def test_help_lists_and_explains_every_field(experiment, capsys, monkeypatch):
         shown = re.search(rf" {re.escape(option)}[ ,](.*?)\(default", text)
         assert shown, f"{option} is not listed"
         assert len(shown[1].split()) >= 3, f"{option} is not explained: {shown[1]}"
-    assert "Negatives of a sample: every other location of the joint batch" in text
-    assert "Number L of spherical-harmonic degrees" in text
+    assert "Negatives of a sample: all other locations in the batch" in text
+    assert "Number L of degrees l = 0 … L−1" in text
 
 
 @pytest.mark.parametrize(

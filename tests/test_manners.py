@@ -83,7 +83,7 @@ def test_importing_training_loading_and_embedding_change_nothing_global(tmp_path
     assert changed(before) is None, changed(before)
 
     from earth_embed.config import *
-    from earth_embed.data.open import Splits
+    from earth_embed.data import Splits
     from earth_embed.data.sources import ArraySource
     from earth_embed.training.loop import train
 

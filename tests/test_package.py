@@ -107,7 +107,7 @@ def test_the_core_trains_and_loads_without_the_extras(tmp_path):
         import numpy as np
         import earth_embed
         from earth_embed.config import *
-        from earth_embed.data.open import Splits
+        from earth_embed.data import Splits
         from earth_embed.data.sources import ArraySource
         from earth_embed.training.loop import train
 

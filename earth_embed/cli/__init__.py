@@ -1,4 +1,7 @@
-"""The command `earth-embed` and its subcommands."""
+"""The command `earth-embed` and its subcommands.
+
+Each subcommand parses its options, calls the package and prints. Nothing is computed here.
+"""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class Diagnose:
 
 def diagnose(arguments: list[str]) -> None:
     """Finds out what limits a run."""
-    from earth_embed.diagnosis.settings import Settings
+    from earth_embed.diagnosis import Settings
 
     options, settings = parse_parts(
         arguments, "earth-embed diagnose", Diagnose, Settings, description=Diagnose.__doc__

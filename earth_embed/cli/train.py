@@ -40,7 +40,7 @@ def train(arguments: list[str]) -> None:
     experiment, where = parse_train(arguments)
     run_dir = where.run_dir or Path("runs") / experiment.name
     # Imported late: --help and a typing mistake should not wait for Flax, Optax and Orbax.
-    from earth_embed.data.open import open_sources
+    from earth_embed.data import open_sources
     from earth_embed.processes import is_main, join, reporting_lost_process
     from earth_embed.training import loop
 

@@ -1,7 +1,7 @@
-"""What a run computes: frozen, validated dataclasses and the files that hold them.
+"""Everything an experiment file needs: frozen dataclasses that validate themselves.
 
-Every name that an experiment needs is here, the location encoder's settings too, which stand beside
-the code that they set. Nothing is computed or read here but experiment files.
+Settings of the location encoder live beside the modules they configure, in `encoders`, and are
+re-exported here.
 """
 
 from earth_embed.config.experiment import Experiment, LogitScale, Modality
@@ -20,7 +20,7 @@ from earth_embed.config.objective import (
 from earth_embed.config.training import Checkpoints, Input, MeshConfig, Optimizer
 from earth_embed.encoders import networks, positional, published
 from earth_embed.encoders.location import Combined, Location, LocationConfig
-from earth_embed.encoders.networks import *  # noqa: F403 (a new one needs no line here)
+from earth_embed.encoders.networks import *  # noqa: F403 (so a new network needs no line here)
 from earth_embed.encoders.positional import *  # noqa: F403
 
 __all__ = [

@@ -1,6 +1,7 @@
-"""One experiment, whole: frozen, typed dataclasses that refuse contradictions before any work.
+"""One experiment: its modalities and everything else that decides what a run computes.
 
-The attribute docstrings are the command line's `--help`.
+Contradictory settings are refused on construction, before any work. The attribute docstrings are
+the command line's `--help`.
 """
 
 from __future__ import annotations
@@ -27,39 +28,38 @@ from earth_embed.errors import Checked, Checks
 
 @dataclass(frozen=True)
 class Modality(Checked, owner="modalities[{0.name!r}]"):
-    """One modality: where its samples and places come from, and what encodes them."""
+    """One modality: where its samples and locations come from, and how they are encoded."""
 
     name: str
-    """Its name in metrics and parameters."""
+    """Name of the modality in metrics and parameters."""
     dataset: str
-    """A TFDS builder ("blue_marble", or "blue_marble/tiny" with a config), the path of a CSV,
-    JSON lines or Parquet table with columns lon and lat (degrees), or that of the features.json
-    that `earth-embed features` wrote."""
+    """A TFDS builder ("blue_marble", or "blue_marble/tiny" with a config), a CSV, JSON lines or
+    Parquet table with columns lon and lat (degrees), or a features.json written by
+    `earth-embed features`."""
     field: str
-    """The feature or column that holds the sample; for a table also a .npy file with one row per
-    table row, relative to the table; "features" of a features.json."""
+    """The TFDS feature or table column that holds the sample. For a table, also a .npy file beside
+    it with one row per table row. For a features.json: "features"."""
     encoder: str = "projection"
     """The modality encoder: "image", "text", "series", "projection", or one you registered.
-    "target" leaves numeric samples as they are, and a linear head on the location embedding meets
-    them."""
+    "target" does not encode numeric samples: a linear head maps location embeddings to them."""
     width: int = 64
-    """Width of the modality encoder."""
+    """Width of the modality encoder's hidden layers."""
     depth: int = 2
-    """Depth of the modality encoder."""
+    """Number of layers or blocks of the modality encoder."""
     mean: float = 0.0
-    """Numeric samples are standardised as (x − mean) / std before they are encoded."""
+    """Mean of the samples: numeric samples are standardised to (x − mean) / std."""
     std: float = 1.0
-    """See mean."""
+    """Standard deviation of the samples; see mean."""
     text_bytes: int = 96
-    """Text is cut, or padded with zeros, to this many UTF-8 bytes."""
+    """Length to which text is cut or zero-padded, in UTF-8 bytes."""
     train_split: str = "train"
-    """Split to train on; a slice such as "train[:90%]" where the TFDS data set holds out nothing.
-    A table's and a features.json's splits are "train", "validation" and "all"."""
+    """Split to train on. TFDS also takes slices such as "train[:90%]", for data sets without a
+    validation split. Tables and features.json have "train", "validation" and "all"."""
     validation_split: str = "validation"
-    """Split of held-out places."""
+    """Split of held-out locations."""
     geo_layers: tuple[str, ...] = ()
-    """Geographic layers that this modality shows. An evaluation task that predicts one of them is
-    refused. The data set's own name always counts."""
+    """Geographic layers that the samples show, such as "elevation". Evaluation refuses tasks that
+    predict one of them. The data set's own name always counts as one."""
 
     def _check(self, checks: Checks) -> None:
         checks.expect(
@@ -77,17 +77,17 @@ class Modality(Checked, owner="modalities[{0.name!r}]"):
 
     @property
     def is_table(self) -> bool:
-        """Whether `dataset` is a user's table rather than a TFDS builder."""
+        """Whether `dataset` is a table rather than a TFDS builder."""
         return PurePath(self.dataset).suffix.lower() in (".csv", ".jsonl", ".parquet", ".pq")
 
     @property
     def is_features(self) -> bool:
-        """Whether `dataset` is what `earth-embed features` wrote."""
+        """Whether `dataset` was written by `earth-embed features`."""
         return PurePath(self.dataset).name == "features.json"
 
     @property
     def shown_layers(self) -> frozenset[str]:
-        """The layers that this modality shows, its data set's own name among them."""
+        """The geographic layers that this modality shows, including its data set's name."""
         path = PurePath(self.dataset)
         if self.is_features:
             own = path.parent.name
@@ -98,14 +98,14 @@ class Modality(Checked, owner="modalities[{0.name!r}]"):
 
 @dataclass(frozen=True)
 class LogitScale(Checked, owner="logit_scale"):
-    """The learnable inverse temperature, exp(s), clamped from above."""
+    """The logit scale 1/τ = exp(s): a learnable inverse temperature, clamped from above."""
 
     temperature: float = 0.07
-    """Initial temperature τ; s starts at ln(1/τ) (CLIP and SatCLIP: 0.07)."""
+    """Initial temperature τ (CLIP and SatCLIP: 0.07)."""
     min_temperature: float = 0.01
-    """exp(s) is clamped to at most 1/min_temperature (CLIP: 0.01, that is a scale of 100)."""
+    """Lower bound of τ (CLIP: 0.01, a logit scale of 100)."""
     learnable: bool = True
-    """Whether s trains."""
+    """Whether τ is trained."""
 
     def _check(self, checks: Checks) -> None:
         checks.positive("min_temperature", self.min_temperature)
@@ -122,94 +122,62 @@ class Experiment(Checked, owner="experiment"):
     """Everything that decides what a run computes."""
 
     name: str
-    """The run's name: it goes to runs/NAME unless --run-dir says otherwise."""
+    """Name of the run. Its directory is runs/NAME unless --run-dir is given."""
     modalities: tuple[Modality, ...]
-    """The modalities, each with its own places."""
+    """The modalities, each with its own locations."""
     method: Method = field(default_factory=Melt)
-    """How they train the location encoder: Pair, Melt or Salt."""
+    """How the modalities train the location encoder: Pair, Melt or Salt."""
     location: Location = field(default_factory=LocationConfig)
     """The location encoder, or several combined."""
     logit_scale: LogitScale = field(default_factory=LogitScale)
-    """The learnable temperature."""
+    """The temperature of the contrastive loss."""
     loss: Loss = field(default_factory=NtXent)
     """The loss: NtXent, Sigmoid, GeodesicNtXent or Regression."""
     memory: Memory = field(default_factory=Memory)
-    """How a batch larger than memory is computed."""
+    """How to compute batches that do not fit in memory at once."""
     optimizer: Optimizer = field(default_factory=Optimizer)
-    """The optimiser."""
+    """The optimizer, AdamW."""
     input: Input = field(default_factory=Input)
     """The input pipeline."""
     mesh: MeshConfig = field(default_factory=MeshConfig)
-    """How the devices share the work."""
+    """How devices share the work."""
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
-    """Saving, validation and logging."""
+    """When to save, validate and log."""
     batch_size: int | Literal["all"] = 2048
-    """Samples in a batch: of all modalities together (MELT) or of the active one (pair, SALT).
-    "all": every example of a modality in one batch, so that an epoch is one step (but for a rest
-    that the devices cannot share, another one each epoch)."""
+    """Samples per batch: of all modalities together (MELT) or of the active one (pair, SALT).
+    "all": every example in one batch, so that one step is one epoch. A remainder that the devices
+    cannot share evenly is left out, a different one each epoch."""
     steps: int = 1000
-    """Optimiser steps."""
+    """Number of optimizer steps."""
     seed: int = 0
-    """Seed of initialisation, example order, dropout and SALT's shuffled order."""
+    """Random seed of initialisation, example order, dropout and SALT's shuffled order."""
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type of the towers' matrix products; parameters and loss are float32 always."""
+    """Data type of the encoders' matrix products. Parameters and loss are always float32."""
 
     def _check(self, checks: Checks) -> None:
         names = [modality.name for modality in self.modalities]
-        checks.expect(
-            re.fullmatch(r"[\w.-]+", self.name) is not None and self.name not in (".", ".."),
-            "name",
-            self.name,
-            "letters, digits, '_', '-' and '.'",
-        )
+        good = re.fullmatch(r"[\w.-]+", self.name) is not None and self.name not in (".", "..")
+        checks.expect(good, "name", self.name, "letters, digits, '_', '-' and '.'")
         size = self.batch_size
-        checks.expect(
-            size == "all" if isinstance(size, str) else size >= 2,
-            "batch_size",
-            size,
-            "a number ≥ 2 or 'all'",
-        )
+        good = size == "all" if isinstance(size, str) else size >= 2
+        checks.expect(good, "batch_size", size, "a number ≥ 2 or 'all'")
         checks.at_least("steps", self.steps, 1)
         checks.expect(0 <= self.seed < 2**31, "seed", self.seed, "0 … 2³¹ − 1")
         checks.expect(len(set(names)) == len(names), "modalities", names, "distinct names")
+        warmup, allowed = self.optimizer.warmup_steps, f"at most steps = {self.steps}"
+        checks.expect(warmup <= self.steps, "optimizer.warmup_steps", warmup, allowed)
         if isinstance(self.method, Pair):
             checks.expect(len(names) == 1, "modalities", names, "one modality with method Pair")
         else:
             label = type(self.method).__name__
             checks.expect(len(names) >= 2, "modalities", names, f"two or more with method {label}")
-        if isinstance(self.method, Melt) and self.method.quotas:
-            quotas = self.method.quotas
-            checks.expect(
-                len(quotas) == len(names) and sum(quotas) == size,
-                "method.quotas",
-                quotas,
-                f"{len(names)} counts that sum to batch_size = {size!r}",
-            )
-        if isinstance(self.method, Melt) and self.method.weights:
-            weights = self.method.weights
-            allowed = f"{len(names)} weights, one a modality"
-            checks.expect(len(weights) == len(names), "method.weights", weights, allowed)
-        if isinstance(self.method, Melt) and isinstance(size, int):
-            checks.expect(
-                size >= 2 * len(names),
-                "batch_size",
-                size,
-                f"at least two samples for each of {len(names)} modalities",
-            )
-        checks.expect(
-            self.optimizer.warmup_steps <= self.steps,
-            "optimizer.warmup_steps",
-            self.optimizer.warmup_steps,
-            f"at most steps = {self.steps}",
-        )
+        if isinstance(self.method, Melt):
+            self._check_joint_batch(checks, self.method, len(names))
         if isinstance(self.loss, Sigmoid | Regression):
-            name = type(self.loss).__name__
-            checks.expect(
-                self.method.direction == "sample_to_location",
-                "method.direction",
-                self.method.direction,
-                f"'sample_to_location' with loss {name}, which has no other",
-            )
+            direction, label = self.method.direction, type(self.loss).__name__
+            allowed = f"'sample_to_location' with loss {label}, which has no other"
+            good = direction == "sample_to_location"
+            checks.expect(good, "method.direction", direction, allowed)
         if isinstance(self.loss, Regression):
             encoders = [modality.encoder for modality in self.modalities]
             checks.expect(
@@ -220,7 +188,18 @@ class Experiment(Checked, owner="experiment"):
                 "make all samples alike",
             )
 
+    def _check_joint_batch(self, checks: Checks, melt: Melt, count: int) -> None:
+        size, quotas, weights = self.batch_size, melt.quotas, melt.weights
+        good = not quotas or (len(quotas) == count and sum(quotas) == size)
+        allowed = f"{count} counts that sum to batch_size = {size!r}"
+        checks.expect(good, "method.quotas", quotas, allowed)
+        good = not weights or len(weights) == count
+        checks.expect(good, "method.weights", weights, f"{count} weights, one per modality")
+        good = isinstance(size, str) or size >= 2 * count
+        allowed = f"at least two samples for each of {count} modalities"
+        checks.expect(good, "batch_size", size, allowed)
+
     @property
     def shown_layers(self) -> frozenset[str]:
-        """Every layer that training shows; none of them may be an evaluation target."""
+        """Every geographic layer that training shows; none of them may be an evaluation target."""
         return frozenset().union(*(modality.shown_layers for modality in self.modalities))

@@ -1,7 +1,7 @@
-"""Settings of the three training methods, with a documented default for what the paper leaves open.
+"""What training optimises: the method, the loss, and how a large batch is computed.
 
-Paper: "Multi-Modal Contrastive Learning for Implicit Earth Embeddings via Location Tying",
-arXiv 2606.20167.
+MELT and SALT follow "Multi-Modal Contrastive Learning for Implicit Earth Embeddings via Location
+Tying" (arXiv 2606.20167); where the paper leaves a choice open, the default is documented.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ Direction: TypeAlias = Literal["sample_to_location", "symmetric"]
 
 @dataclass(frozen=True)
 class Pair(Checked, owner="method"):
-    """One modality and its locations, as in SatCLIP and GeoCLIP."""
+    """Pair: one modality and its locations, as in SatCLIP and GeoCLIP."""
 
     direction: Direction = "sample_to_location"
-    """Each sample finds its location, or the mean of that and the reverse."""
+    """Whether each sample must pick its location, or also each location its sample ("symmetric":
+    the mean of both losses)."""
 
 
 @dataclass(frozen=True)
@@ -27,21 +28,21 @@ class Melt(Checked, owner="method"):
     """MELT: every batch holds samples of all modalities, tied by one location encoder."""
 
     quotas: tuple[int, ...] = ()
-    """Samples of each modality in a joint batch, in the order of the modalities; they must sum to
-    batch_size. Empty: equal shares, the first modalities taking the remainder. (The paper does not
-    say how a batch is split.)"""
+    """Samples of each modality per batch, in the order of the modalities, with sum batch_size.
+    Empty: equal shares; the first modalities take the remainder. (The paper does not say.)"""
     negatives: Literal["joint", "within"] = "joint"
-    """Negatives of a sample: every other location of the joint batch, or only those of its own
-    modality. (The paper's one loss over the joint batch reads as "joint".)"""
+    """Negatives of a sample: all other locations in the batch ("joint"), or only those of its own
+    modality ("within"). (The paper's single loss over the joint batch suggests "joint".)"""
     direction: Direction = "sample_to_location"
-    """Each sample finds its location, or the mean of that and the reverse."""
+    """Whether each sample must pick its location, or also each location its sample ("symmetric":
+    the mean of both losses)."""
     reduction: Literal["samples", "modalities"] = "samples"
-    """Mean over the samples of the joint batch, or over the modalities' own means; they differ
-    only where quotas do."""
+    """The loss is the mean over all samples, or the mean of the modalities' means. The two differ
+    only if quotas do."""
     weights: tuple[float, ...] = ()
     """Weight of each modality in that mean, in the order of the modalities. Empty: 1 each."""
     temperature: Literal["shared", "per_modality"] = "shared"
-    """One learnable logit scale, or one for each modality."""
+    """One temperature for all modalities, or one for each."""
 
     def _check(self, checks: Checks) -> None:
         checks.expect(all(q > 0 for q in self.quotas), "quotas", self.quotas, "positive counts")
@@ -51,16 +52,18 @@ class Melt(Checked, owner="method"):
 
 @dataclass(frozen=True)
 class Salt(Checked, owner="method"):
-    """SALT: one modality–location pair is active at a time; the location encoder always trains."""
+    """SALT: one modality is active at a time; the location encoder trains throughout."""
 
     phase_epochs: int = 1
-    """Epochs of a modality's own data before the next modality takes over."""
+    """Epochs over a modality's data before the next modality takes over."""
     order: Literal["cyclic", "shuffled"] = "cyclic"
-    """Modalities take turns in the order listed, or in a new seeded order each round."""
+    """Modalities take turns in the order listed ("cyclic"), or in a new random order each round."""
     direction: Direction = "sample_to_location"
-    """Each sample finds its location, or the mean of that and the reverse."""
+    """Whether each sample must pick its location, or also each location its sample ("symmetric":
+    the mean of both losses)."""
     temperature: Literal["shared", "per_modality"] = "shared"
-    """One learnable logit scale, or one for each modality (the idle ones stay still)."""
+    """One temperature for all modalities, or one for each, which trains only while its modality is
+    active."""
 
     def _check(self, checks: Checks) -> None:
         checks.at_least("phase_epochs", self.phase_epochs, 1)
@@ -80,30 +83,30 @@ class NtXent:
 
 @dataclass(frozen=True)
 class Sigmoid(Checked, owner="loss"):
-    """SigLIP (arXiv 2303.15343): every pair of the batch is a binary decision of its own.
+    """SigLIP (arXiv 2303.15343): a binary decision for every sample–location pair of the batch.
 
-    Its logits are exp(s)·cosine + b. The paper starts from exp(s) = 10, that is
-    LogitScale(temperature=0.1). It is symmetric as it is, so a method's `direction` stays
+    Logits are exp(s)·cosine + b. SigLIP starts at exp(s) = 10, which is
+    LogitScale(temperature=0.1). The loss is symmetric by itself: leave the method's `direction` at
     "sample_to_location".
     """
 
     bias: float = -10.0
-    """Initial value of the learnable bias b (the paper: −10, as nearly all pairs are negatives)."""
+    """Initial value of the learnable bias b (SigLIP: −10, since nearly all pairs are negatives)."""
 
 
 @dataclass(frozen=True)
 class GeodesicNtXent(Checked, owner="loss"):
-    """NT-Xent that knows how far apart places are: near ones are no negatives, or weak ones.
+    """NT-Xent in which nearby locations, which look alike, are weak negatives or none.
 
-    An option of this project, not of the paper's. As bandwidth_km → 0 it becomes NT-Xent.
+    An option of this project, not of the paper. With bandwidth_km → 0 it becomes NT-Xent.
     """
 
     bandwidth_km: float = 100.0
-    """Soft targets: standard deviation of the Gaussian in great-circle distance. Semivariogram:
-    range of the exponential model."""
+    """Length scale h in km of great-circle distance d: the Gaussian's standard deviation, or the
+    semivariogram's range."""
     weighting: Weighting = "soft_targets"
-    """"soft_targets": the target is spread over near places, by the Gaussian. "semivariogram":
-    negatives weigh γ(d) = 1 − exp(−d/range) in the denominator."""
+    """"soft_targets": the target is spread over nearby locations in proportion to exp(−d²/2h²).
+    "semivariogram": negatives are weighted by 1 − exp(−d/h) in the denominator."""
 
     def _check(self, checks: Checks) -> None:
         checks.positive("bandwidth_km", self.bandwidth_km)
@@ -111,11 +114,10 @@ class GeodesicNtXent(Checked, owner="loss"):
 
 @dataclass(frozen=True)
 class Regression:
-    """No contrast: the squared error of features that are predicted from the location alone.
+    """No contrast: the mean squared error of features predicted from the location alone.
 
-    The twin of a contrastive loss on frozen targets, to tell what contrast itself is worth. For
-    modalities whose encoder is "target". The error is the mean over features: of standardised ones
-    it is the share of their variance left unexplained.
+    For modalities with encoder "target", as a baseline that shows what contrast itself is worth.
+    With standardised features, the loss is the fraction of variance left unexplained.
     """
 
 
@@ -124,19 +126,18 @@ Loss: TypeAlias = NtXent | Sigmoid | GeodesicNtXent | Regression
 
 @dataclass(frozen=True)
 class Memory(Checked, owner="memory"):
-    """How a batch larger than memory is computed: exactly, in parts."""
+    """How to compute a batch that does not fit in memory at once. The result stays exact."""
 
     tile: int = 0
-    """Rows and columns of the similarity matrix that exist at once. 0: chosen automatically, the
-    whole matrix where it is small. At least the batch: always the whole matrix."""
+    """Side of the tiles in which the similarity matrix is computed. 0: automatic (the whole matrix
+    if it is small). The batch size or more: the whole matrix."""
     exchange: Exchange = "gather"
-    """How devices see each other's embeddings in a tiled loss: each "gather"s them all, or they go
-    round in a "ring", which needs no device to hold them all."""
+    """How devices exchange embeddings for a tiled loss: "gather" puts all of them on every device,
+    "ring" passes them around, so that no device holds all."""
     microbatch: int = 0
-    """Samples that the encoders see at once; their activations are computed again for the gradient
-    (GradCache, arXiv 2101.06983). It must divide every modality's part of the batch, and the
-    devices must divide it. 0: the whole batch. With dropout, the masks differ from those of the
-    whole batch."""
+    """Samples encoded at once; activations are recomputed for the gradient (GradCache, arXiv
+    2101.06983). It must divide every modality's part of the batch and be a multiple of the number
+    of devices. 0: the whole batch. Dropout masks differ from those of the whole batch."""
 
     def _check(self, checks: Checks) -> None:
         checks.at_least("tile", self.tile, 0)

@@ -1,4 +1,4 @@
-"""Settings of how it is trained: the optimiser, the input pipeline, saving and logging."""
+"""How training runs: the optimizer, the input pipeline, the devices, saving and logging."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class Optimizer(Checked, owner="optimizer"):
     learning_rate: float = 1e-4
     """Peak learning rate (the paper: 1e-4)."""
     weight_decay: float = 0.01
-    """Decoupled weight decay on matrices; none on vectors, biases, norms and the logit scale."""
+    """Decoupled weight decay of matrices. Biases, norms and logit scales do not decay."""
     warmup_steps: int = 0
     """Steps of linear warm-up."""
     final_fraction: float = 0.0
-    """The learning rate ends at this fraction of its peak (1: constant)."""
+    """Final learning rate as a fraction of the peak (1: constant)."""
     not_finite: Literal["stop", "skip"] = "stop"
-    """A step whose loss or gradient is not finite changes nothing. Then stop, or go on without it.
-    A run that was stopped may be resumed with the other."""
+    """What to do about a loss or gradient that is not finite. Its step never changes the
+    parameters; the run then stops, or skips it. A stopped run can be resumed with "skip"."""
 
     def _check(self, checks: Checks) -> None:
         checks.positive("learning_rate", self.learning_rate)
@@ -33,17 +33,17 @@ class Optimizer(Checked, owner="optimizer"):
 
 @dataclass(frozen=True)
 class Input(Checked, owner="input"):
-    """How batches reach the device. It changes speed and memory, never which examples are seen."""
+    """How batches reach the device. Affects speed and memory, never which examples are seen."""
 
     loader: Literal["tf.data", "python"] = "tf.data"
-    """tf.data, or a Python thread that needs no TensorFlow (for tables and in-memory arrays)."""
+    """tf.data, or a Python thread, which needs no TensorFlow (for tables and in-memory arrays)."""
     in_memory: bool = True
-    """Read each data set into memory once; otherwise read records at random from disk."""
+    """Whether to read each data set into memory once, instead of random records from disk."""
     prefetch: int = 2
-    """Batches prepared ahead of the step."""
+    """Batches to prepare ahead of the step."""
     workers: int = 2
-    """Batches of a modality that are read at the same time. More help where reading is the slower
-    side; each holds a batch in memory."""
+    """Batches of each modality to read in parallel. More help if reading is the bottleneck; each
+    holds one batch in memory."""
 
     def _check(self, checks: Checks) -> None:
         checks.at_least("prefetch", self.prefetch, 1)
@@ -52,12 +52,14 @@ class Input(Checked, owner="input"):
 
 @dataclass(frozen=True)
 class MeshConfig(Checked, owner="mesh"):
-    """How devices share a run: a mesh data × model. What is computed changes by rounding alone."""
+    """How devices share a run, as a mesh data × model. Results change only by rounding."""
 
     model: int = 1
-    """Devices that share one copy of parameters and moments; a batch is split over all devices."""
+    """Number of devices over which one copy of the parameters and moments is sharded. Batches are
+    always split over all devices."""
     split_from: int = 2**16
-    """Arrays of at least so many numbers are split over those devices; each has the others."""
+    """Minimum number of elements for an array to be sharded over the `model` axis; smaller arrays
+    are replicated."""
 
     def _check(self, checks: Checks) -> None:
         checks.at_least("model", self.model, 1)
@@ -66,18 +68,18 @@ class MeshConfig(Checked, owner="mesh"):
 
 @dataclass(frozen=True)
 class Checkpoints(Checked, owner="checkpoints"):
-    """When the run is saved, validated and logged."""
+    """When to save, validate and log."""
 
     save_every: int = 200
-    """Steps between checkpoints; the last step is always saved."""
+    """Steps between checkpoints. The last step is always saved."""
     keep: int = 2
-    """The last so many checkpoints are kept, and the best by validation retrieval@1."""
+    """Number of most recent checkpoints to keep, besides the best by validation retrieval@1."""
     validate_every: int = 100
-    """Steps between validations on held-out places."""
+    """Steps between validations on held-out locations."""
     validation_examples: int = 512
-    """Held-out examples of each modality per validation (fewer where there are fewer)."""
+    """Held-out examples of each modality per validation, or all if there are fewer."""
     log_every: int = 10
-    """Steps between lines of metrics."""
+    """Steps between logged metrics."""
 
     def _check(self, checks: Checks) -> None:
         for name in ("save_every", "keep", "validate_every", "log_every"):

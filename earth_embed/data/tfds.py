@@ -262,12 +262,7 @@ def import_tfds() -> Any:
     try:
         import tensorflow_datasets as tfds
 
-        from earth_embed.datasets import (  # noqa: F401
-            blue_marble,
-            land_labels,
-            linke_turbidity,
-            toponyms,
-        )
+        from earth_embed.datasets import land_labels, training_sets  # noqa: F401 (registers them)
     except ImportError as error:
         raise require(str(error.name), "data", "reading a TFDS data set") from error
     return tfds

@@ -9,7 +9,6 @@ import tensorflow_datasets as tfds
 
 from earth_embed.coordinates import EARTH_RADIUS_KM, block_of, unit_vector
 from earth_embed.datasets.builder import SEED, Columns, PlacesBuilder
-from earth_embed.datasets.linke_turbidity import turbidity_at
 from earth_embed.datasets.packaged import (
     Towns,
     country_codes,
@@ -19,6 +18,7 @@ from earth_embed.datasets.packaged import (
     nearest_country,
     read_pvlib,
 )
+from earth_embed.datasets.training_sets import turbidity_at
 from earth_embed.hashing import hash_string, mix64
 
 KOPPEN_ZONES = (

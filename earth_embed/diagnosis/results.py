@@ -16,9 +16,9 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from earth_embed.diagnosis import Settings
 from earth_embed.diagnosis.geometry import Curve
 from earth_embed.diagnosis.limits import Conflict
-from earth_embed.diagnosis.settings import Settings
 from earth_embed.errors import RunError
 from earth_embed.files import write_text
 from earth_embed.reports import data_uri, render

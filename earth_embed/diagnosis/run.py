@@ -10,8 +10,9 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from earth_embed.data.open import open_sources
+from earth_embed.data import open_sources
 from earth_embed.data.sources import Examples, Source
+from earth_embed.diagnosis import Settings
 from earth_embed.diagnosis.geometry import (
     alignment,
     effective_rank,
@@ -29,7 +30,6 @@ from earth_embed.diagnosis.results import (
     OfModality,
     write_report,
 )
-from earth_embed.diagnosis.settings import Settings
 from earth_embed.errors import RunError
 from earth_embed.hashing import epoch_permutation
 from earth_embed.pretrained.encoder import load_towers

@@ -1,5 +1,4 @@
-"""The encoders as Flax modules: locations, modalities, spherical harmonics.
+"""Location and modality encoders as Flax modules, each beside its settings.
 
-Pure functions of parameters and inputs, each beside its settings. Nothing here knows of an
-experiment, a loss or a device.
+Pure functions of parameters and inputs: nothing here knows of an experiment, a loss or a device.
 """

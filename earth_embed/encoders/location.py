@@ -1,4 +1,7 @@
-"""The location encoder: (lon, lat) in degrees → positional encoding → network → embedding."""
+"""The location encoder: (lon, lat) in degrees → positional encoding → network → embedding.
+
+Settings first, then the modules that they configure.
+"""
 
 from __future__ import annotations
 
@@ -41,12 +44,12 @@ class LocationConfig(Checked, owner="location"):
 
 @dataclass(frozen=True)
 class Combined(Checked, owner="location"):
-    """Several whole location encoders, their embeddings summed or side by side."""
+    """Several location encoders whose embeddings are summed or concatenated."""
 
     parts: tuple[Location, ...]
     """The location encoders."""
     how: Literal["sum", "concatenation"] = "sum"
-    """Whether the embeddings are added (as in GeoCLIP) or stand side by side."""
+    """Whether to sum the embeddings (as in GeoCLIP) or to concatenate them."""
 
     def _check(self, checks: Checks) -> None:
         checks.expect(bool(self.parts), "parts", self.parts, "at least one location encoder")
@@ -65,7 +68,7 @@ Location: TypeAlias = LocationConfig | Combined
 
 
 def describe(settings: Location | Encoding) -> str:
-    """An encoder in a few words, such as "SphericalHarmonics → Siren"."""
+    """A short description, such as "SphericalHarmonics → Siren"."""
     if isinstance(settings, LocationConfig):
         return f"{describe(settings.encoding)} → {type(settings.network).__name__}"
     if isinstance(settings, Concatenation | Combined):
@@ -75,7 +78,7 @@ def describe(settings: Location | Encoding) -> str:
 
 
 def harmonics_in(settings: Location | Encoding) -> Iterator[SphericalHarmonics]:
-    """The spherical harmonics that an encoder is made of, if any."""
+    """Finds all spherical harmonics in an encoder."""
     if isinstance(settings, SphericalHarmonics):
         yield settings
     elif isinstance(settings, LocationConfig):
@@ -89,9 +92,9 @@ class SingleEncoder(nn.Module):
     """One encoding and the network on top of it.
 
     Attributes:
-        config: The encoding, the network and the width of the embedding.
-        dtype: Type of the matrix products; encodings are computed in float32 always.
-        smoothing_km: Run-time low-pass of spherical harmonics.
+        config: Its settings.
+        dtype: Data type of the matrix products; encodings are always computed in float32.
+        smoothing_km: Additional low-pass of spherical harmonics, in km; see `HarmonicsEncoding`.
     """
 
     config: LocationConfig
@@ -109,12 +112,12 @@ class SingleEncoder(nn.Module):
 
 
 class CombinedEncoder(nn.Module):
-    """The sum of several encoders' embeddings, or all of them side by side.
+    """Several encoders whose embeddings are summed or concatenated.
 
     Attributes:
-        config: The encoders.
-        dtype: As in `SingleEncoder`, like smoothing_km.
-        smoothing_km: See dtype.
+        config: Its settings.
+        dtype: As in `SingleEncoder`.
+        smoothing_km: As in `SingleEncoder`.
     """
 
     config: Combined
@@ -142,32 +145,33 @@ def build_location(
     smoothing_km: float = 0.0,
     name: str | None = None,
 ) -> LocationModule:
-    """The module of a location encoder."""
+    """Builds the module of a location encoder; `name` as for any Flax module."""
     kind: Any = CombinedEncoder if isinstance(location, Combined) else SingleEncoder
     return kind(location, dtype, smoothing_km, name=name)
 
 
 def init_location(location: Location, seed: int) -> Any:
-    """The location encoder's initial parameters in a run of this seed."""
+    """The location encoder's initial parameters in a run with this seed."""
     key = named_key(seed, "init/location")
     variables = build_location(location).init(key, jnp.zeros((1, 2), jnp.float32))
     return variables.get("params", {})
 
 
 def parameter_count(location: Location) -> int:
-    """Number of parameters, those that never train among them."""
+    """Number of parameters, including frozen ones."""
     shapes = jax.eval_shape(lambda: init_location(location, 0))
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
 
 
 def flops_per_place(location: Location) -> float:
-    """Floating-point operations that embed one place, as XLA counts them in the lowered program.
+    """Floating-point operations to embed one place, as XLA counts them in the lowered program.
 
-    Elementary functions that XLA does not expand count one. XLA counts the body of a loop once,
-    whatever its length, so the number holds for encoders without one: spherical harmonics up to
-    L = 128, where a recurrence takes over.
+    An elementary function counts as one operation. XLA counts the body of a loop only once, so the
+    number is too small for spherical harmonics beyond L = 128, which run a recurrence.
     """
-    places = jax.ShapeDtypeStruct((1024, 2), jnp.float32)  # what is done once per batch fades
+    places = jax.ShapeDtypeStruct(
+        (1024, 2), jnp.float32
+    )  # many: work done once per batch hardly counts
     params = jax.eval_shape(lambda: init_location(location, 0))
     lowered = jax.jit(build_location(location).apply).lower({"params": params}, places)
     cost: Any = lowered.cost_analysis()

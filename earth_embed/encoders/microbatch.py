@@ -1,4 +1,4 @@
-"""Encoding a batch in parts, so that the activations of the whole never exist at once."""
+"""Encodes a batch in parts, so that the activations of all of it never exist at once."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ Encode = Callable[[jax.Array, jax.Array | None], jax.Array]
 def encode_in_parts(
     encode: Encode, inputs: jax.Array, key: jax.Array | None, size: int
 ) -> jax.Array:
-    """`encode(inputs, key)`, `size` rows at a time, each part computed again for its gradient.
+    """Computes `encode(inputs, key)`, `size` rows at a time, and again in the backward pass.
 
-    All that lives of the whole batch are its inputs and embeddings. The embeddings' gradients are
-    cached between the loss and the encoders: gradients are exact (GradCache, arXiv 2101.06983).
+    Only inputs and embeddings are kept for the whole batch. The loss's gradient with respect to the
+    embeddings is cached before the encoders' backward pass, so gradients are exact (GradCache,
+    arXiv 2101.06983).
 
-    A batch that is no multiple of `size` (validation has such), or size 0, is encoded whole. With a
-    key every part has its own, so dropout's masks are others than those of the whole batch.
+    The batch is encoded whole if `size` is 0 or does not divide it (as in validation). Each part
+    gets its own dropout key, so masks differ from those of the whole batch.
     """
     batch = len(inputs)
     if size == 0 or batch == size or batch % size:
@@ -33,15 +34,15 @@ def encode_in_parts(
 def map_parts(
     function: Callable[..., jax.Array], inputs: jax.Array, parts: int, *others: Any
 ) -> jax.Array:
-    """`function` of each part of the rows, in turn, each computed again for its gradient.
+    """Applies `function` to one part of the rows at a time, and again in the backward pass.
 
     Args:
         function: (rows (N / parts, ...), *others of this part) → (N / parts, D).
-        inputs: (N, ...), a multiple of `parts`.
-        parts: Number of parts. Part k takes rows k, k + parts, …: a share of every device's rows.
-            Consecutive rows would all be of one device, and the others would silently compute them
-            too.
-        *others: Further arguments with one entry for each part.
+        inputs: (N, ...), N a multiple of `parts`.
+        parts: Number of parts. Part k has rows k, k + parts, …, so every device holds a share of
+            it. Consecutive rows would all lie on one device, and the other devices would silently
+            repeat the work.
+        *others: Further arguments with one entry per part.
 
     Returns:
         (N, D), in the order of the inputs.

@@ -1,4 +1,4 @@
-"""Modality encoders by name; a user's own Linen module joins with one decorator.
+"""Modality encoders: from samples to embeddings. Your own joins with one decorator.
 
     @register("my_tower")
     class MyTower(Tower):
@@ -6,7 +6,7 @@
         def __call__(self, sample):        # (B, ...) float32
             ...                            # (B, self.features)
 
-Import the module from the experiment file, then write `Modality(encoder="my_tower", ...)`.
+Import its module in the experiment file, then write `Modality(encoder="my_tower", ...)`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from earth_embed.errors import ConfigError
 
 
 class Tower(nn.Module):
-    """What every modality encoder is: a map from samples (B, ...) to (B, features).
+    """Base of modality encoders: samples (B, ...) → embeddings (B, features).
 
     Attributes:
         features: Dimension D of the output.
         width: Width of the hidden layers.
-        depth: Depth, as the encoder has it.
-        dtype: Type of the matrix products; parameters are float32.
+        depth: Number of layers or blocks, as the encoder defines it.
+        dtype: Data type of the matrix products; parameters are float32.
         standardised: Whether samples arrive as float32 (x − mean) / std, or as they are stored.
     """
 
@@ -59,10 +59,10 @@ _registry: dict[str, type[Tower]] = {}
 
 
 def register(name: str) -> Callable[[T], T]:
-    """Registers a subclass of Tower.
+    """Registers a subclass of Tower under a name.
 
     Raises:
-        ConfigError: the name is taken by another class, or this is no Tower.
+        ConfigError: another class has the name, or the class is not a Tower.
     """
 
     def add(module: T) -> T:
@@ -80,15 +80,15 @@ def register(name: str) -> Callable[[T], T]:
 
 
 def build_tower(name: str, encoder: str, **attributes: Any) -> Tower:
-    """The encoder of a modality.
+    """Builds a modality's encoder.
 
     Args:
         name: The modality, for messages.
-        encoder: What its encoder was registered as.
-        **attributes: Those of `Tower`.
+        encoder: The name under which the encoder is registered.
+        **attributes: Attributes of `Tower`.
 
     Raises:
-        ConfigError: no encoder of that name.
+        ConfigError: there is no encoder of that name.
     """
     if encoder not in _registry:
         raise ConfigError(
@@ -98,12 +98,15 @@ def build_tower(name: str, encoder: str, **attributes: Any) -> Tower:
 
 
 def windows(x: jax.Array, size: int, edge: Literal["zero", "wrap"]) -> jax.Array:
-    """Each step of a sequence beside its neighbours.
+    """Stacks each step of a sequence with its neighbours; a dense layer then makes a convolution.
+
+    XLA on a CPU runs a convolution inside `lax.cond`, where SALT's steps are, as a plain loop: 69
+    times slower than outside (experiments/benchmarks/conv_in_cond.py). This is fast in both places.
 
     Args:
         x: (B, T, C).
         size: Odd number of steps in a window.
-        edge: What lies beyond the ends: zeros, or the other end.
+        edge: Padding: zeros, or the values at the other end.
 
     Returns:
         (B, T, size · C): at step t the steps t − (size−1)/2 … t + (size−1)/2.
@@ -119,12 +122,12 @@ GRID = 8
 
 @register("image")
 class ImageTower(Tower):
-    """The picture as 8 × 8 tokens, mixed over space and over channels in turn.
+    """MLP-Mixer on a grid of 8 × 8 image patches.
 
-    Matrix products alone (see `windows.py` for why not convolutions), and no batch statistics: an
-    embedding depends on its own image alone, as a contrastive loss needs.
+    It has no convolutions (see `windows`) and no batch statistics, through which a contrastive
+    loss would leak between the samples of a batch.
 
-    `width` channels of a token, `depth` mixer blocks.
+    `width` is the number of channels per token, `depth` the number of mixer blocks.
 
     References:
         Tolstikhin et al. 2021, "MLP-Mixer" (arXiv 2105.01601).
@@ -151,7 +154,7 @@ class ImageTower(Tower):
         return nn.Dense(self.features, dtype=self.dtype)(mean)
 
     def _mlp(self, x: jax.Array) -> jax.Array:
-        """Two dense layers over the last axis, twice as wide inside."""
+        """Two dense layers over the last axis, with a hidden layer twice as wide."""
         n = x.shape[-1]
         return nn.Dense(n, dtype=self.dtype)(nn.gelu(nn.Dense(2 * n, dtype=self.dtype)(x)))
 
@@ -160,9 +163,9 @@ class ImageTower(Tower):
 class TextTower(Tower):
     """Byte embeddings, residual 1-D convolutions, then mean and maximum over the text.
 
-    Bytes of value 0 are padding: they change nothing but the share of the text's own bytes.
+    Zero bytes are padding and do not affect the embedding.
 
-    `width` channels, `depth` residual blocks of 5-byte windows.
+    `width` is the number of channels, `depth` the number of residual blocks with 5-byte windows.
     """
 
     standardised = False
@@ -176,10 +179,10 @@ class TextTower(Tower):
         for _ in range(self.depth):
             y = nn.Dense(self.width, dtype=self.dtype)(windows(x, 5, "zero"))
             x = (x + nn.gelu(nn.LayerNorm(dtype=self.dtype)(y))) * weight
-        count = jnp.maximum(weight.sum(axis=1), 1)  # (B, 1); an empty text has no bytes
+        count = jnp.maximum(weight.sum(axis=1), 1)  # (B, 1); not 0 for an empty text
         mean = x.sum(axis=1) / count
-        # By its position, found once. The gradient of `max` looks for the maximum's value in an x
-        # that XLA may recompute with another rounding; where it finds none, the gradient is lost.
+        # Select the maximum by position. The gradient of `max` compares x with the maximum's value,
+        # which matches nowhere, so the gradient is lost, if XLA recomputes x with other rounding.
         lowest = jnp.finfo(self.dtype).min
         at = jnp.where(present, x, lowest).argmax(axis=1, keepdims=True)  # (B, 1, width)
         steps = jnp.arange(x.shape[1])[None, :, None]
@@ -191,9 +194,10 @@ class TextTower(Tower):
 class SeriesTower(Tower):
     """Circular 1-D convolutions over time: December is next to January.
 
-    The flattened output keeps which month is which, so that the hemispheres stay apart.
+    The output is flattened, not averaged over time: the phase of the seasons tells the hemispheres
+    apart.
 
-    `width` channels, `depth` windows of three time steps.
+    `width` is the number of channels, `depth` the number of layers with 3-step windows.
     """
 
     @nn.compact
@@ -208,7 +212,7 @@ class SeriesTower(Tower):
 
 @register("projection")
 class ProjectionTower(Tower):
-    """`depth` dense layers; one is the linear head that SatCLIP trains on a frozen tower."""
+    """`depth` dense layers; depth 1 is the linear head that SatCLIP trains on frozen features."""
 
     @nn.compact
     def __call__(self, sample: jax.Array) -> jax.Array:
@@ -221,13 +225,13 @@ class ProjectionTower(Tower):
 
 @register("target")
 class TargetTower(Tower):
-    """A frozen target. The one trained layer is a linear head on the location embedding.
+    """Frozen samples as targets; the only trained layer is a linear head on the location embedding.
 
-    The other way round (a head on the sample) training may turn the samples into whatever tells
-    places apart. A target cannot be turned: what it does not say of a place, nothing is learnt of.
+    A head on the sample side could learn any projection that separates places. A frozen target
+    cannot change, so the location encoder learns only what the target says about a place.
 
-    Both sides are divided by √n: a squared distance is then the mean over features, and the linear
-    head starts with predictions of about the length of standardised targets.
+    Both sides are divided by √n. Squared distances are then means over features, and the head's
+    first predictions have about the length of standardised targets.
 
     `width` and `depth` are not used.
     """

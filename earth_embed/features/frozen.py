@@ -17,8 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from earth_embed.features.inputs import ImageInput, TextInput
-from earth_embed.features.text import ClipText, SentenceEncoder
-from earth_embed.features.transformer import Blocks
+from earth_embed.features.transformer import Blocks, ClipText, SentenceEncoder
 from earth_embed.features.vision import ClipImage, ResNet, VisionTransformer
 
 Params: TypeAlias = Any

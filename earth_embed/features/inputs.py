@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from earth_embed.errors import DataError, require
-from earth_embed.features.text import PADDING
+from earth_embed.features.transformer import PADDING
 
 CIRRUS = 10
 """Index of band B10 among Sentinel-2's 13 bands B1 … B8, B8A, B9, B10, B11, B12."""

@@ -11,7 +11,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from earth_embed.features.frozen import FrozenEncoder, Params
-from earth_embed.features.text import ClipText, SentenceEncoder
+from earth_embed.features.transformer import ClipText, SentenceEncoder
 from earth_embed.features.vision import ClipImage, ResNet, VisionTransformer
 from earth_embed.files import sha256
 from earth_embed.torchfiles import Weights, read_weights

@@ -1,4 +1,4 @@
-"""Contrastive losses, each as a formula on the whole matrix and as a rule for its tiles.
+"""Contrastive losses, each as a formula on the whole similarity matrix and as a rule for its tiles.
 
-A loss takes embeddings and knows nothing of the towers that made them.
+A loss takes embeddings and knows nothing about the encoders that made them.
 """

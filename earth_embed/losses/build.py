@@ -1,4 +1,4 @@
-"""The loss of an experiment, in the form that its batch needs."""
+"""Builds the loss of an experiment: on the whole similarity matrix, in tiles, or over devices."""
 
 from __future__ import annotations
 
@@ -23,17 +23,15 @@ from earth_embed.losses.geodesic import (
     semivariogram,
     soft_targets,
 )
-from earth_embed.losses.nt_xent import NtXentRule, nt_xent
+from earth_embed.losses.nt_xent import NtXentRule, SigmoidRule, nt_xent, sigmoid
 from earth_embed.losses.pairs import Comparison, Contrast, Pairs, Rule, fill, symmetric
-from earth_embed.losses.sigmoid import SigmoidRule, sigmoid
 from earth_embed.losses.tiled import sharded, tiled
 
 WHOLE = 4096**2
-"""Similarities of one device that are computed at once if nothing else is asked for."""
+"""Largest number of similarities per device for which the whole matrix is the default."""
 
 TILE = 1024
-"""Rows and columns of a tile if nothing else is asked for: tiles of 512 to 2,048 are equally fast
-on two CPU cores."""
+"""Default side of a tile. Sides of 512 to 2,048 are equally fast on two CPU cores."""
 
 
 def build_loss(
@@ -42,10 +40,10 @@ def build_loss(
     """The loss as a function of a batch.
 
     Args:
-        loss: Which loss.
-        direction: Sample → location, or its mean with the reverse.
-        memory: Tiles and exchange.
-        mesh: The devices that share the batch. None: each has it all.
+        loss: The loss's settings.
+        direction: Sample → location, or the mean of that and the reverse.
+        memory: Tile size, and how devices exchange embeddings.
+        mesh: The devices that share the batch. None: each device has all of it.
     """
     if isinstance(loss, Regression):
         return regression(build_loss(NtXent(), direction, memory, mesh))
@@ -66,7 +64,7 @@ def build_loss(
 
 
 def forms(loss: Loss) -> tuple[Comparison, Rule[Any]]:
-    """A loss in its plain form, on the whole matrix, and as a rule for tiles."""
+    """A loss in its plain form on the whole matrix, and as a rule for tiles."""
     if isinstance(loss, Sigmoid):
         return sigmoid, SigmoidRule()
     if isinstance(loss, GeodesicNtXent) and loss.weighting == "soft_targets":
@@ -83,10 +81,10 @@ def forms(loss: Loss) -> tuple[Comparison, Rule[Any]]:
 def regression(rank: Comparison) -> Comparison:
     """The squared error of each candidate as a prediction of its anchor.
 
-    ℓ_i = ‖zᵢ − eᵢ‖²        z, e as they are, not of unit length
+    ℓ_i = ‖zᵢ − eᵢ‖²        z, e not normalised
 
     Args:
-        rank: Says what is retrieved; its loss is not used.
+        rank: The comparison that counts as retrieval; its loss is not used.
     """
 
     def compare(pairs: Pairs) -> Contrast:

@@ -1,8 +1,8 @@
-"""NT-Xent where nearby places, which look alike, are not plain negatives: soft targets or weights.
+"""NT-Xent in which nearby places are not full negatives: soft targets, or weighted negatives.
 
-Two options of this project, after the observation that a contrastive batch of nearby places is full
-of false negatives; neither is from the paper. Places at one point share the target, or are no
-negatives of each other.
+Nearby places look alike, so as negatives many of them are false. Both losses are options of this
+project, not of the paper. Samples at the same point share the target, or are not negatives of each
+other.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from earth_embed.losses.pairs import (
 
 
 def soft_targets(pairs: Pairs, bandwidth_km: float) -> Contrast:
-    """Cross-entropy against targets that are spread over near places.
+    """Cross-entropy with targets that are spread over nearby places.
 
         ℓ_i = −Σⱼ q_ij log( exp(x_ij) / Σₖ exp(x_ik) )        x_ij = s·zᵢ·eⱼ
         q_ij = exp(−d_ij²/2h²) / Σₖ exp(−d_ik²/2h²)           j, k of i's group
 
-    with d the great-circle distance and h the bandwidth. h → 0 is NT-Xent where places are
-    distinct. The loss is bounded below by the entropy of q_i, not by 0.
+    with great-circle distance d and bandwidth h. For distinct places, h → 0 gives NT-Xent. The
+    lower bound of the loss is the entropy of q_i, not 0.
     """
     x = cosine_logits(pairs)  # (B, B)
     near = jnp.where(x > -jnp.inf, gaussian(_distances(pairs), bandwidth_km), 0)
@@ -42,13 +42,13 @@ def soft_targets(pairs: Pairs, bandwidth_km: float) -> Contrast:
 
 
 def semivariogram(pairs: Pairs, range_km: float) -> Contrast:
-    """NT-Xent with negatives weighted by how little they have in common with the anchor's place.
+    """NT-Xent with negatives weighted by their dissimilarity to the anchor's place.
 
         ℓ_i = −log( exp(x_ii) / (exp(x_ii) + Σⱼ≠ᵢ γ(d_ij) exp(x_ij)) )        x_ij = s·zᵢ·eⱼ
         γ(d) = 1 − exp(−d/r)
 
-    γ is the exponential model of a semivariogram with sill 1 and range parameter r; r → 0 is
-    NT-Xent where places are distinct.
+    γ is the exponential model of a semivariogram with sill 1 and range parameter r. For distinct
+    places, r → 0 gives NT-Xent.
     """
     x = cosine_logits(pairs)  # (B, B)
     weights = exponential(_distances(pairs), range_km)
@@ -57,14 +57,14 @@ def semivariogram(pairs: Pairs, range_km: float) -> Contrast:
 
 
 class SoftTargetsRule(Rule[tuple[jax.Array, jax.Array, jax.Array]]):
-    """ℓ_i = L_i − Σⱼ k_ij x_ij / Σⱼ k_ij: the log-sum-exp, and the targets' two sums beside it."""
+    """ℓ_i = L_i − Σⱼ k_ij x_ij / Σⱼ k_ij, with L the log-sum-exp and k the Gaussian."""
 
     def __init__(self, bandwidth_km: float) -> None:
         """Sets the standard deviation of the Gaussian k."""
         self._softmax, self._bandwidth_km = NtXentRule(), bandwidth_km
 
     def start(self, zero: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """L, Σ k x and Σ k of no candidates."""
+        """L, Σ k x and Σ k without any candidates."""
         return self._softmax.start(zero), zero, zero
 
     def fold(
@@ -101,7 +101,7 @@ class SoftTargetsRule(Rule[tuple[jax.Array, jax.Array, jax.Array]]):
         return self._softmax.slope(lse, x, rows, columns) - targets
 
     def finish(self, total: jax.Array, own: jax.Array) -> jax.Array:
-        """The own candidate is a target like the others."""
+        """The own candidate needs no extra term: it is one of the targets."""
         return total
 
     def _near(self, x: jax.Array, rows: Side, columns: Side) -> jax.Array:
@@ -112,7 +112,7 @@ class SoftTargetsRule(Rule[tuple[jax.Array, jax.Array, jax.Array]]):
 class SemivariogramRule(NtXentRule):
     """ℓ_i = log( exp(x_ii) + exp(L_i) ) − x_ii with exp(L_i) = Σⱼ γ_ij exp(x_ij).
 
-    γ is 0 at distance 0, so that L leaves out the own candidate by itself.
+    γ is 0 at distance 0, so L excludes the own candidate.
     """
 
     def __init__(self, range_km: float) -> None:
@@ -125,7 +125,7 @@ class SemivariogramRule(NtXentRule):
         return jnp.logaddexp(stats, jax.nn.logsumexp(x, axis=1, b=weights))
 
     def slope(self, stats: jax.Array, x: jax.Array, rows: Side, columns: Side) -> jax.Array:
-        """The weighted softmax; 0, not 0/0, where every candidate is at the anchor's place."""
+        """The weighted softmax; 0, not 0/0, if all candidates are at the anchor's place."""
         weights = self._weights(rows, columns)
         finite = jnp.where(stats > -jnp.inf, stats, 0)
         return weights * super().slope(finite, jnp.where(weights > 0, x, -jnp.inf), rows, columns)
@@ -143,10 +143,10 @@ def great_circle_km(a: Point, b: Point) -> jax.Array:
 
         d = 2R · asin(h),   h = |a − b|/2
 
-    Half the chord h is accurate to a metre in float32, where the arc cosine of a·b would be off by
-    kilometres for near places; at the antipode it is off by kilometres itself. Three half-angle
-    steps sin(θ/2) = sin θ / √(2 + 2 cos θ) and the Taylor series of asin to the seventh power stand
-    in for XLA's asin, which takes over ten times as long on a CPU.
+    In float32 half the chord, h, is accurate to a metre for nearby places, where acos(a·b) would be
+    off by kilometres. (At the antipode it is off by kilometres too.) Three half-angle steps
+    sin(θ/2) = sin θ / √(2 + 2 cos θ) and the Taylor series of asin up to the seventh power replace
+    XLA's asin, which takes over ten times as long on a CPU.
     """
     dx, dy, dz = (u[:, None] - v[None, :] for u, v in zip(a, b, strict=True))
     square = dx**2 + dy**2 + dz**2

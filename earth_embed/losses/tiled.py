@@ -1,11 +1,11 @@
-"""Contrastive losses without the matrix: tiles of it, one at a time, each computed and forgotten.
+"""Contrastive losses that compute the similarity matrix tile by tile and never hold all of it.
 
-The values take one pass over the tiles, the gradient a second; see `rule.py` for what a loss does
-with a tile. Memory grows with the batch, no longer with its square, and the
-numbers are those of the whole matrix up to rounding.
+One pass over the tiles gives the values, a second one the gradient; `pairs.Rule` says what a loss
+does with a tile. Memory grows with the batch instead of its square, and results equal those of the
+whole matrix up to rounding.
 
-A scan left to automatic differentiation keeps every tile, which is worse than the matrix. One that
-is rematerialised keeps few, but passes through the online reduction once more, backwards.
+Automatic differentiation of a scan would keep every tile, which is worse than the matrix. With
+rematerialisation it keeps few, but runs the online reduction again, backwards.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ def tiled(
     Args:
         batch: The batch, or inside `shard_map` this device's part of it.
         rule: The loss.
-        tile: Most rows and columns of a tile (rounded up to a multiple of 8).
-        axes: The mesh axes that share the batch. None: all of it is here.
-        exchange: How the devices along `axes` see each other's candidates.
+        tile: Largest side of a tile (rounded up to a multiple of 8).
+        axes: The mesh axes that share the batch. None: this device has all of it.
+        exchange: How devices along `axes` exchange candidates.
     """
     size = len(batch.anchors)
     count = -(-size // tile)
-    tile = -(-size // (8 * count)) * 8  # tiles of one size with little padding
+    tile = -(-size // (8 * count)) * 8  # equal tiles with little padding
 
     def tiles(values: jax.Array, fill: int = 0) -> jax.Array:
         widths = ((0, count * tile - size), *((0, 0) for _ in values.shape[1:]))
@@ -61,10 +61,10 @@ def tiled(
 def _reduce(
     rule: Rule[Any], axes: tuple[str, ...] | None, exchange: Exchange, embedded: Any, side: Side
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """All that a loss needs of the matrix: totals, own logits, rivals that reach the own logit.
+    """What a loss needs of the matrix: totals, own logits, and counts of rivals x_ij ≥ x_ii.
 
-    All in tiles, (n, T, …). `embedded` are raw anchors, raw candidates, scales and biases; the
-    results are differentiable in them.
+    All arrays are in tiles, (n, T, …). `embedded` holds anchors and candidates (not normalised),
+    scales and biases; the results are differentiable in them.
     """
     return _forward(rule, axes, exchange, embedded, side)[0]
 
@@ -73,9 +73,9 @@ def _forward(
     rule: Rule[Any], axes: tuple[str, ...] | None, exchange: Exchange, embedded: Any, side: Side
 ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], Any]:
     *raw, b = embedded
-    # By tiles, as all that follows: at once, XLA makes (B, D) arrays of the norms and scales.
+    # In tiles, like all that follows: XLA would expand norms and scales to (B, D) arrays.
     a, c = jax.lax.map(lambda tile: _unit(*tile), tuple(raw))
-    # From a tile's product, as the logits it is compared with: a tie must not be rounded away.
+    # From a tile's product, like the logits it is compared with, so that ties stay exact.
     own = jax.lax.map(lambda t: jnp.diagonal(_logits(*t)), (a, c, b, side, side))
 
     def visit(r: jax.Array, k: jax.Array, state: Any, columns: Any, _: None) -> tuple[Any, None]:
@@ -109,7 +109,7 @@ def _backward(
     (da, db), dc = _visit_all(axes, exchange, visit, state, (side, c), zeros)
 
     def through_unit(r: jax.Array, gradients: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        """Adds the own logits' part and makes one tile's gradients those of `raw`, in place."""
+        """Adds the own logits' part, and turns one tile's gradients into those of `raw`."""
         da, dc, _ = gradients
         g = d_own[r][:, None]
         _, back = jax.vjp(_unit, *_at(raw, r))
@@ -136,19 +136,19 @@ def _visit_all(
     Args:
         axes: As in `tiled`.
         exchange: As in `tiled`.
-        visit: Returns state and d_columns anew.
-        state: What belongs to the rows, (n, T, …).
-        columns: What belongs to this device's columns and is read, (n, T, …).
-        d_columns: What belongs to the columns and is written.
+        visit: Returns the new state and d_columns.
+        state: Values of this device's rows, (n, T, …).
+        columns: Values of this device's columns that are read, (n, T, …).
+        d_columns: Values of this device's columns that are updated, (n, T, …).
 
     Returns:
-        state and d_columns in the end, every device's own again.
+        The final state and d_columns of this device's own rows and columns.
     """
     rows = len(jax.tree.leaves(state)[0])
 
     def here(state: Any, columns: Any, d_columns: Any) -> tuple[Any, Any]:
         count = len(jax.tree.leaves(columns)[0])
-        # One loop whose carry is updated in place: nested scans would hold a second copy.
+        # A single loop, whose carry is updated in place: nested scans would hold a second copy.
         return jax.lax.fori_loop(
             0,
             rows * count,
@@ -193,7 +193,7 @@ def _at(values: Any, i: jax.Array) -> Any:
 
 
 def sharded(batch: Filled, rule: Rule[Any], tile: int, exchange: Exchange, mesh: Mesh) -> Contrast:
-    """A tiled loss of a batch that is split over all axes of the mesh; see `tiled`."""
+    """`tiled` for a batch that is sharded over all axes of the mesh."""
     axes = mesh.axis_names
     compare = partial(tiled, rule=rule, tile=tile, axes=axes, exchange=exchange)
     rows = PartitionSpec(axes)

@@ -1,4 +1,8 @@
-"""The three training methods, one file each."""
+"""The three training methods, one file each, to be read beside the paper.
+
+A method says which examples a step reads and what their loss is. The layout of a joint batch is in
+`batch`; towers, the update and devices are in `step/`.
+"""
 
 from __future__ import annotations
 
@@ -17,37 +21,38 @@ from earth_embed.step.towers import Towers
 
 
 class TrainingMethod(Protocol):
-    """One of `pair`, `melt`, `salt`."""
+    """The interface of `PairMethod`, `MeltMethod` and `SaltMethod`."""
 
     sizes: dict[str, int]
-    """Samples of each modality in a batch that reads it."""
+    """Samples of each modality in a batch that contains it."""
 
     def draws(self, step: int) -> dict[str, Draw]:
-        """The modalities that a step reads, in order: a pure function of (seed, step)."""
+        """The modalities that a step reads, in order: a pure function of the step and the seed."""
         ...
 
     def step(self, state: TrainState, batch: Batch, update: Updater) -> tuple[TrainState, Metrics]:
-        """One pure training step.
+        """One training step, a pure function.
 
         Args:
-            state: The state before it.
+            state: The state before the step.
             batch: {NAME: {"sample": (B, ...), "lonlat": (B, 2)}, …, "_active": int32 scalar},
-                with an entry for every modality; entries that `draws` does not name are ignored.
-            update: Applies the gradient of a loss to the towers it trains.
+                with an entry for every modality. Entries that `draws` does not name are ignored.
+            update: Applies the gradient of a loss to the towers that it trains.
 
         Returns:
-            The state after it, and metrics: "loss" and "gradient_norm" (scalars), and "retrieval@1"
-            and "logit_scale" with one value for each modality that `draws` names, in its order.
+            The state after the step and its metrics: the scalars "loss" and "gradient_norm", and
+            "retrieval@1" and "logit_scale" with one value per modality that `draws` names, in its
+            order.
         """
         ...
 
 
 def build_method(towers: Towers, counts: Mapping[str, int], mesh: Mesh) -> TrainingMethod:
-    """The experiment's method.
+    """Builds the experiment's method.
 
     Args:
         towers: The experiment's towers.
-        counts: Training examples of each modality.
+        counts: Number of training examples of each modality.
         mesh: The devices that share a batch.
     """
     settings = towers.experiment.method

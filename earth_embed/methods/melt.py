@@ -65,7 +65,7 @@ class MeltMethod:
         z = [towers.encode_sample(params, name, batch[name]["sample"]) for name in names]
         lonlat = joint.join([batch[name]["lonlat"] for name in names])  # (B, 2)
         e = towers.encode_location(params, lonlat, dropout_key)  # (B, D)
-        if any(map(towers.has_own_space, names)):
+        if any(map(towers.has_own_space, names)):  # such as frozen targets
             parts = zip(names, z, joint.split(e), strict=True)
             e = joint.join([towers.candidates(params, *part) for part in parts])
         s = jnp.stack([towers.logit_scale(params, name) for name in names])  # (M,)

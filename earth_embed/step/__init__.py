@@ -1,4 +1,4 @@
-"""One training step on a mesh: the towers, the state and its one update, the devices.
+"""One training step: the towers, the state and its update, and the mesh of devices.
 
-Which examples a step reads and which loss it takes are the business of `methods/`.
+Which examples a step reads and which loss it minimises is decided in `methods`.
 """

@@ -1,12 +1,12 @@
 """The step on a mesh of devices, data × model, compiled once.
 
-A batch is split over all devices. The state has one copy in each row of the `model` axis, split
-over the devices of that row (fully sharded data parallel): a step gathers the parameters it
-computes with, and each device updates the part that it keeps.
+Batches are sharded over all devices. The state is sharded over the `model` axis and replicated
+over `data` (fully sharded data parallel): a step gathers the parameters it computes with, and each
+device updates the part it keeps.
 
-A loss on the whole matrix is the global one under `jax.jit`: XLA gathers the embeddings that
-negatives need. A tiled one runs in `shard_map`, and the gradient is taken outside of it. Either way
-it is exact on any number of devices.
+The loss is exact on any number of devices. On the whole matrix it is the global loss under
+`jax.jit`: XLA gathers the embeddings of negatives. In tiles it runs in `shard_map`, and the
+gradient is taken outside.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
 
 def build_mesh(model: int = 1, devices: list[jax.Device] | None = None) -> Mesh:
-    """All devices of all processes (or those given) as a mesh data × model.
+    """A mesh data × model of all devices of all processes, or of those given.
 
     Raises:
-        ConfigError: `model` does not divide their number.
+        ConfigError: `model` does not divide the number of devices.
     """
     devices = jax.devices() if devices is None else devices
     rows, rest = divmod(len(devices), model)
@@ -44,26 +44,25 @@ def build_mesh(model: int = 1, devices: list[jax.Device] | None = None) -> Mesh:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The sharding of scalars, and of whatever every device has whole."""
+    """The sharding of arrays that every device holds whole."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def over_batch(mesh: Mesh) -> NamedSharding:
-    """The sharding of a batch's arrays: their first axis over all devices."""
+    """The sharding of a batch's arrays: the first axis over all devices."""
     return NamedSharding(mesh, PartitionSpec(AXES))
 
 
 def split_state(shapes: Any, mesh: Mesh, split_from: int) -> Any:
-    """The sharding of each of the state's arrays.
+    """The sharding of each array of the state.
 
-    An array of at least `split_from` numbers is split along the longest of its axes that the
-    `model` axis divides. A parameter and its moments have one shape, and so one sharding.
+    Arrays are sharded over the `model` axis along their longest axis that it divides. A parameter
+    and its moments have the same shape and so the same sharding.
 
     Args:
         shapes: The state, or its shapes.
         mesh: The devices.
-        split_from: Numbers of the smallest array that is split.
-        settings: From which size arrays are split.
+        split_from: Minimum number of elements of a sharded array; smaller ones are replicated.
     """
     parts = mesh.shape["model"]
 
@@ -78,7 +77,7 @@ def split_state(shapes: Any, mesh: Mesh, split_from: int) -> Any:
 
 
 class Share(NamedTuple):
-    """Which part of a batch's rows this process holds."""
+    """The part of a batch's rows that this process holds: number `part` of `parts`."""
 
     part: int
     parts: int
@@ -93,15 +92,15 @@ def share_of_process(mesh: Mesh) -> Share:
 
 
 def check_divisible(sizes: dict[str, int], mesh: Mesh, microbatch: int = 0) -> None:
-    """Checks that the devices can share every modality's part of a batch, and its microbatches.
+    """Checks that every modality's part of a batch splits evenly over devices and microbatches.
 
     Args:
         sizes: Samples of each modality in a batch.
         mesh: The devices.
-        microbatch: Samples in a microbatch; 0: the whole batch.
+        microbatch: Samples per microbatch; 0: the whole batch.
 
     Raises:
-        ConfigError: one cannot be split evenly.
+        ConfigError: a part does not split evenly.
     """
     if microbatch % mesh.size:
         raise ConfigError(
@@ -116,26 +115,26 @@ def check_divisible(sizes: dict[str, int], mesh: Mesh, microbatch: int = 0) -> N
 
 
 def init_sharded(init: Callable[[], TrainState], shardings: Any) -> TrainState:
-    """Creates the state where it will live; it never exists on one device or the host first."""
+    """Creates the state on its devices; it never exists whole on one device or the host."""
     return jax.jit(init, out_shardings=shardings)()
 
 
 def compile_step(step: Step, mesh: Mesh, shardings: Any = None) -> jax.stages.Wrapped:
-    """Jits a step once for the mesh; the state's buffers are donated.
+    """Jits a step for the mesh and donates the state's buffers.
 
     Args:
         step: The step.
         mesh: The devices.
-        shardings: The state's, before and after. None: every device has all of it.
+        shardings: The state's shardings. None: replicated.
     """
     everywhere = replicated(mesh)
     return jax.jit(step, donate_argnums=0, out_shardings=(shardings or everywhere, everywhere))
 
 
 def gathered(params: Any, mesh: Mesh) -> Any:
-    """Parameters whole on every device, as a step computes with them.
+    """Gathers parameters on every device for a step to compute with.
 
-    Without it XLA would be free to move activations instead, which grow with the batch.
+    Otherwise XLA could choose to move activations instead, which grow with the batch.
     """
     if mesh.shape["model"] == 1:
         return params
@@ -143,7 +142,7 @@ def gathered(params: Any, mesh: Mesh) -> Any:
 
 
 def to_device(values: Any, sharding: NamedSharding) -> Any:
-    """Places this process's slices of global arrays on the devices."""
+    """Puts this process's slices of global arrays on the devices."""
     return jax.tree.map(
         lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), values
     )

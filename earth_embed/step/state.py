@@ -1,7 +1,7 @@
-"""The training state and its one update: AdamW, a separate optimiser for every tower.
+"""The training state and its update by AdamW, with a separate optimizer for every tower.
 
-Separate optimisers are what lets SALT leave an idle tower alone. One optimiser over all parameters
-would see zero gradients, not absent ones, and its momentum and weight decay would still move it.
+Separate optimizers let SALT leave idle towers alone. A single optimizer would see zero gradients
+for an idle tower, not absent ones, and momentum and weight decay would still move it.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ LossFunction = Callable[[Params, Batch, jax.Array], tuple[jax.Array, Metrics]]
 
 @flax.struct.dataclass
 class TrainState:
-    """Everything that a step changes, and all that resuming needs.
+    """Everything that a step changes and that resuming needs.
 
     Attributes:
         step: Steps taken, int32 scalar.
         params: Parameters by tower.
-        moments: Optimiser state by tower.
+        moments: Optimizer state by tower.
     """
 
     step: jax.Array
@@ -44,14 +44,14 @@ class TrainState:
 
 
 class Updater:
-    """Takes the gradient of a loss in the trained towers and updates those, and nothing else."""
+    """Takes the gradient of a loss in the trained towers, and updates only those."""
 
     def __init__(self, towers: Towers, gather: Callable[[Params], Params] = lambda p: p) -> None:
-        """Builds the optimiser; nothing is computed.
+        """Builds the optimizer; nothing is computed.
 
         Args:
-            towers: What it updates.
-            gather: Brings parameters that are split over devices together, for the loss.
+            towers: The towers to update.
+            gather: Gathers sharded parameters for the loss.
         """
         settings = towers.experiment.optimizer
         self.towers = towers
@@ -71,15 +71,15 @@ class Updater:
     def __call__(
         self, state: TrainState, batch: Batch, loss: LossFunction, trained: tuple[str, ...]
     ) -> tuple[TrainState, Metrics]:
-        """One step: gradient, AdamW, projection, for the towers named in `trained` alone.
+        """One step of the towers named in `trained`: gradient, AdamW, projection.
 
-        The other towers' parameters and moments are handed through, the same to the last bit. The
-        learning rate follows the run's step, not the tower's own count of updates. Nor do frozen
-        parameters move; see `is_frozen`.
+        Other towers' parameters and moments pass through bit for bit, and frozen parameters (see
+        `is_frozen`) never move. The learning rate follows the run's step, not the tower's own count
+        of updates.
 
-        Where the loss or the gradient is not finite, nothing moves but the step. The metrics gain
-        "gradient_norm", over all parameters that may move. It is not finite if the gradient is not,
-        nor if the sum of its squares overflows, from about 1.8e19 on.
+        If the loss or the gradient is not finite, only the step count changes. The metrics gain
+        "gradient_norm", over all parameters that can move. It is also not finite if the sum of
+        squares overflows, from a norm of about 1.8e19 on.
         """
 
         def objective(active: Params) -> tuple[jax.Array, Metrics]:
@@ -99,7 +99,7 @@ class Updater:
             moved = tree_map_with_path(
                 lambda path, p, d: p if is_frozen(path) else p - rate * d, params[tower], direction
             )
-            # A select and no branch: it is one more operand of the update's own fused loops.
+            # A select, not a branch: it fuses into the update's own loops.
             params[tower], moments[tower] = jax.tree.map(
                 partial(jnp.where, finite),
                 (self.towers.project(tower, moved), turned),
@@ -110,7 +110,7 @@ class Updater:
 
 
 def learning_rate_schedule(experiment: Experiment) -> optax.Schedule:
-    """Linear warm-up, then cosine decay over the rest of the run, of the step as a float."""
+    """The learning rate by step (a float): linear warm-up, then cosine decay to the run's end."""
     settings = experiment.optimizer
     return optax.warmup_cosine_decay_schedule(
         init_value=settings.learning_rate if settings.warmup_steps == 0 else 0.0,
@@ -138,5 +138,5 @@ def _scale_by_adam(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> Any
 
 
 def _matrices(params: Any) -> Any:
-    """Weight decay acts on matrices and kernels, not on vectors, biases, norms or scales."""
+    """Mask of the weight decay: matrices and kernels, not vectors, biases, norms or scales."""
     return jax.tree.map(lambda p: p.ndim > 1, params)

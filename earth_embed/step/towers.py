@@ -2,8 +2,8 @@
 
     params = {"location": …, "modality:NAME": …, …, "logit_scale" or "logit_scale:NAME": …}
 
-and with the sigmoid loss "logit_bias" or "logit_bias:NAME", as many as logit scales.
-Every key is a tower with its own optimiser state, so that a method can name what it trains.
+With the sigmoid loss there are also as many "logit_bias" or "logit_bias:NAME". Every key is a
+"tower" with its own optimizer state, so that a method can name what it trains.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ class Towers:
             )
 
     def init(self, samples: Mapping[str, jax.typing.ArrayLike | jax.ShapeDtypeStruct]) -> Params:
-        """Initial parameters; a tower's depend on the seed and its own name alone.
+        """Initial parameters; each tower's depend only on the seed and its own name.
 
         Args:
-            samples: For each modality an array (or its shape and dtype) with one batch's shape.
+            samples: For each modality an array (or its shape and dtype) of samples (B, ...).
 
         Raises:
             ConfigError: an encoder does not fit its modality's samples.
@@ -92,7 +92,7 @@ class Towers:
         return params
 
     def trained(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """The towers that a step trains when the modalities `names` are active."""
+        """The towers that a step trains if the modalities `names` are active."""
         keys = [LOCATION, *(f"modality:{name}" for name in names)]
         if self.experiment.logit_scale.learnable:
             keys += sorted({self.scale_key(name) for name in names})
@@ -103,7 +103,7 @@ class Towers:
     def encode_location(
         self, params: Params, lonlat: jax.Array, dropout_key: jax.Array | None = None
     ) -> jax.Array:
-        """Location embeddings (N, D) float32 of (N, 2) degrees; dropout only with a key."""
+        """Location embeddings (N, D) float32 of (N, 2) degrees, with dropout if there is a key."""
         variables = {"params": params[LOCATION]}
 
         def encode(lonlat: jax.Array, key: jax.Array | None) -> jax.Array:
@@ -142,7 +142,7 @@ class Towers:
         examples: Mapping[str, Any],
         dropout_key: jax.Array | None = None,
     ) -> tuple[jax.Array, jax.Array]:
-        """One modality's encoded examples, and what they are compared with: (B, n) float32 each.
+        """One modality's encoded samples, and what they are compared with: (B, n) float32 each.
 
         Args:
             params: Parameters by tower.
@@ -163,13 +163,13 @@ class Towers:
         return jnp.exp(params[self.scale_key(name)])
 
     def logit_bias(self, params: Params, name: str) -> jax.Array:
-        """The modality's logit bias, a scalar; 0 where the loss has none."""
+        """The modality's logit bias, a scalar; 0 if the loss has none."""
         if isinstance(self.experiment.loss, Sigmoid):
             return jnp.asarray(params[self._bias_key(name)])
         return jnp.float32(0)
 
     def scale_key(self, name: str) -> str:
-        """The tower that holds the modality's s."""
+        """The key of the modality's s in the parameters."""
         method = self.experiment.method
         shared = isinstance(method, Pair) or method.temperature == "shared"
         return "logit_scale" if shared else f"logit_scale:{name}"
@@ -178,10 +178,10 @@ class Towers:
         return self.scale_key(name).replace("scale", "bias", 1)
 
     def project(self, tower: str, values: Any) -> Any:
-        """Brings a tower's parameters back into their bounds after an update.
+        """Clamps a tower's parameters to their bounds after an update.
 
-        The clamp acts on s itself: a clamp inside the loss would have no gradient above the bound,
-        and s could never come back.
+        The clamp acts on s itself. A clamp in the loss would have no gradient above the bound, and
+        s could never come back.
         """
         if tower.startswith("logit_scale"):
             return jnp.minimum(values, -np.log(self.experiment.logit_scale.min_temperature))

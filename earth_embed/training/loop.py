@@ -13,7 +13,7 @@ import numpy as np
 
 from earth_embed.config import Experiment
 from earth_embed.config.files import to_json
-from earth_embed.data.open import Splits
+from earth_embed.data import Splits
 from earth_embed.data.pipeline import Batches
 from earth_embed.errors import DataError, Interrupted, RunError
 from earth_embed.methods import build_method

@@ -3,7 +3,7 @@
     pip install -e ".[benchmark]"
     python experiments/benchmarks/all.py           # RESULTS.md beside this file; about 50 minutes
     python experiments/benchmarks/all.py input     # only that section; the others are kept
-    python experiments/benchmarks/all.py --quick --output /tmp/quick.md
+    python experiments/benchmarks/all.py --quick --output quick.md
 
 Each benchmark runs in its own process. Run nothing else on the machine.
 """

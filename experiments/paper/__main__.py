@@ -25,7 +25,7 @@ from sweep import Sweep, write_tables
 
 from earth_embed.config import Experiment
 from earth_embed.config.files import differences
-from earth_embed.data.open import open_sources
+from earth_embed.data import open_sources
 from earth_embed.errors import ConfigError, EarthEmbedError
 from earth_embed.evaluation.results import Results, load_results
 from earth_embed.evaluation.run import evaluate_run

@@ -25,7 +25,7 @@ from small import recipe
 from small_data import prepare, small_tasks
 
 from earth_embed.config import Experiment, LogitScale, Optimizer
-from earth_embed.data.open import open_sources
+from earth_embed.data import open_sources
 from earth_embed.errors import EarthEmbedError
 from earth_embed.evaluation.results import MEAN
 from earth_embed.evaluation.run import evaluate_run

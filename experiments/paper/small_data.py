@@ -21,8 +21,8 @@ import pyarrow
 from pyarrow import parquet
 
 from earth_embed.coordinates import EARTH_RADIUS_KM
-from earth_embed.datasets.blue_marble import cut_patches
 from earth_embed.datasets.packaged import draw_on_land, nearest
+from earth_embed.datasets.training_sets import cut_patches
 from earth_embed.errors import DataError
 from earth_embed.files import atomic_output
 from earth_embed.tasks.user_tasks import Task

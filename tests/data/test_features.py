@@ -9,8 +9,8 @@ import pytest
 
 from earth_embed.config import Input, Modality
 from earth_embed.config.files import load_experiment
+from earth_embed.data import open_sources
 from earth_embed.data.features import open_features
-from earth_embed.data.open import open_sources
 from earth_embed.data.order import Draw, batch_indices, view_numbers
 from earth_embed.data.pipeline import Batches
 from earth_embed.data.sources import ArraySource, Views, in_memory

@@ -26,5 +26,7 @@ class Held(S2100k):
 
 
 if __name__ == "__main__":
+    # A test session that was started in the background ignores Ctrl-C, and so would this process.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     FROM_FILES[Held.NAME] = Held
     main()

@@ -19,9 +19,7 @@ from tests.conftest import limited_file_size
 tfds = pytest.importorskip("tensorflow_datasets")
 
 from earth_embed.cells import cell_of  # noqa: E402
-from earth_embed.datasets import blue_marble, land_labels, linke_turbidity, toponyms  # noqa: E402
-from earth_embed.datasets import packaged as geonames  # noqa: E402
-from earth_embed.datasets import packaged as rasters  # noqa: E402
+from earth_embed.datasets import land_labels, packaged, training_sets  # noqa: E402
 
 LONLAT = st.tuples(st.floats(-180, 180), st.floats(-90, 90))
 FIELDS = {"blue_marble": "image", "toponyms": "text", "linke_turbidity": "series"}
@@ -56,19 +54,19 @@ class Conventions(tfds.testing.DatasetBuilderTestCase):
 
 @pytest.mark.usefixtures("read_towns_once")
 class TestBlueMarble(Conventions):
-    DATASET_CLASS = blue_marble.BlueMarble
+    DATASET_CLASS = training_sets.BlueMarble
     SPLITS: ClassVar = {"train": 1354, "validation": 146}
 
 
 @pytest.mark.usefixtures("read_towns_once")
 class TestToponyms(Conventions):
-    DATASET_CLASS = toponyms.Toponyms
+    DATASET_CLASS = training_sets.Toponyms
     SPLITS: ClassVar = {"train": 1346, "validation": 154}
 
 
 @pytest.mark.usefixtures("read_towns_once")
 class TestLinkeTurbidity(Conventions):
-    DATASET_CLASS = linke_turbidity.LinkeTurbidity
+    DATASET_CLASS = training_sets.LinkeTurbidity
     SPLITS: ClassVar = {"train": 1356, "validation": 144}
 
 
@@ -134,7 +132,7 @@ def travel(lonlat, bearing, km):
 @pytest.mark.parametrize("lon", [0, 130, 180, -180])
 def test_patches_have_one_ground_size_everywhere(lon, lat):
     raster = wave(pixel_centres(720, 1440)).reshape(720, 1440, 3)
-    [patch] = blue_marble.cut_patches(
+    [patch] = training_sets.cut_patches(
         np.rint(raster), np.array([[lon, lat]]), pixels=8, pixel_km=60
     )
     east, south = np.meshgrid((np.arange(8) - 3.5) * 60, (np.arange(8) - 3.5) * 60)
@@ -150,7 +148,7 @@ def test_interpolation_follows_a_smooth_image():
     @given(LONLAT)
     def check(lonlat):
         point = np.array([lonlat])
-        np.testing.assert_allclose(rasters.bilinear(raster, point), wave(point), atol=0.1)
+        np.testing.assert_allclose(packaged.bilinear(raster, point), wave(point), atol=0.1)
 
     check()
 
@@ -158,7 +156,7 @@ def test_interpolation_follows_a_smooth_image():
 @given(st.floats(-90, 90), arrays(np.float32, (4, 8), elements=st.floats(0, 1, width=32)))
 def test_interpolation_is_continuous_over_the_antimeridian_and_the_poles(lat, raster):
     def value(lon, lat):
-        return rasters.bilinear(raster, np.array([[lon, lat]]))[0]
+        return packaged.bilinear(raster, np.array([[lon, lat]]))[0]
 
     assert value(-180, lat) == pytest.approx(value(180, lat), abs=1e-6)
     for pole in (-90, 90):
@@ -178,7 +176,7 @@ def test_turbidity_is_what_pvlib_looks_up(rng):
     expected = [
         lookup_linke_turbidity(months, *row[::-1], interp_turbidity=False) for row in lonlat
     ]
-    np.testing.assert_allclose(linke_turbidity.turbidity_at(lonlat), expected, rtol=1e-6)
+    np.testing.assert_allclose(training_sets.turbidity_at(lonlat), expected, rtol=1e-6)
 
 
 def test_elevation_is_what_pvlib_looks_up(rng):
@@ -214,7 +212,7 @@ def haversine_km(a, b):
 def test_population_and_country_agree_with_brute_force(rng):
     # Around the antimeridian and the pole, where flat distances would fail.
     spots = np.array([[179.9, 10], [-179.9, 10], [30, 89.8], [-150, 89.8], [8, 47]])
-    towns = geonames.Towns(
+    towns = packaged.Towns(
         geoname_id=np.arange(500, dtype=np.uint64),
         lonlat=(spots[rng.integers(0, 5, 500)] + rng.uniform(-1, 1, (500, 2)) * [1, 0.19]),
         population=rng.integers(0, 10**6, 500).astype(float),

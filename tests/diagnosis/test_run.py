@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from earth_embed.cli import main
+from earth_embed.diagnosis import Settings
 from earth_embed.diagnosis.results import load_diagnosis, read_section
 from earth_embed.diagnosis.run import diagnose_run
-from earth_embed.diagnosis.settings import Settings
 from earth_embed.errors import ConfigError, RunError
 from tests.evaluation.worlds import world
 from tests.training.runs import contents, metrics, write_experiment

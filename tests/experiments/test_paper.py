@@ -12,7 +12,7 @@ import pytest
 from earth_embed.config import LocationConfig, Melt, Pair, Salt, Siren, SphericalHarmonics
 from earth_embed.config.files import load_experiment
 from earth_embed.coordinates import EARTH_RADIUS_KM, unit_vector
-from earth_embed.data.open import open_sources
+from earth_embed.data import open_sources
 from earth_embed.encoders import published
 from earth_embed.errors import DataError
 from earth_embed.evaluation.results import INTERPOLATION, MEAN, Record, Results, Row

@@ -2,8 +2,7 @@
 
 from earth_embed.features.frozen import FrozenEncoder
 from earth_embed.features.inputs import ImageInput, TextInput
-from earth_embed.features.text import SentenceEncoder
-from earth_embed.features.transformer import Blocks
+from earth_embed.features.transformer import Blocks, SentenceEncoder
 from earth_embed.features.vision import ResNet
 
 SMALL = {

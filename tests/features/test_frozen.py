@@ -10,8 +10,7 @@ import pytest
 
 from earth_embed.features.frozen import PUBLISHED, FrozenEncoder
 from earth_embed.features.inputs import ImageInput, TextInput
-from earth_embed.features.text import ClipText, SentenceEncoder
-from earth_embed.features.transformer import Blocks
+from earth_embed.features.transformer import Blocks, ClipText, SentenceEncoder
 from earth_embed.features.vision import ResNet, VisionTransformer
 
 PIXELS = ImageInput(16, 16, (10.0, 20.0), (2.0, 4.0))

@@ -11,8 +11,7 @@ from safetensors.numpy import save_file
 from earth_embed.errors import CheckpointError
 from earth_embed.features.frozen import FrozenEncoder
 from earth_embed.features.inputs import ImageInput, TextInput
-from earth_embed.features.text import ClipText, SentenceEncoder
-from earth_embed.features.transformer import Blocks
+from earth_embed.features.transformer import Blocks, ClipText, SentenceEncoder
 from earth_embed.features.vision import ClipImage, ResNet, VisionTransformer
 from earth_embed.features.weights import expected_arrays, read_frozen
 

@@ -8,7 +8,7 @@ import pytest
 from scipy.special import logsumexp
 
 from earth_embed.config import LogitScale, Melt, Modality, Pair, Regression
-from earth_embed.data.open import Splits
+from earth_embed.data import Splits
 from earth_embed.errors import ConfigError
 from tests.conftest import make_source
 from tests.methods.setup import Setup, gradients_of_a_step

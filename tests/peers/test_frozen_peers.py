@@ -14,8 +14,7 @@ from timm.models.resnet import ResNet as TimmResNet
 
 from earth_embed.features.frozen import PUBLISHED, FrozenEncoder
 from earth_embed.features.inputs import ImageInput, TextInput
-from earth_embed.features.text import ClipText, SentenceEncoder
-from earth_embed.features.transformer import Blocks
+from earth_embed.features.transformer import Blocks, ClipText, SentenceEncoder
 from earth_embed.features.vision import ClipImage, ResNet, VisionTransformer
 from earth_embed.features.weights import expected_arrays, read_frozen
 

@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from earth_embed.config.files import load_experiment
-from earth_embed.data.open import open_sources
+from earth_embed.data import open_sources
 from earth_embed.pretrained.encoder import load
 from earth_embed.training.checkpoint import Checkpointer
 from earth_embed.training.choice import steps_in

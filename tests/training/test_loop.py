@@ -21,7 +21,7 @@ from earth_embed.config import (
     SphericalHarmonics,
 )
 from earth_embed.config.files import load_experiment
-from earth_embed.data.open import Splits, open_sources
+from earth_embed.data import Splits, open_sources
 from earth_embed.data.sources import ArraySource
 from earth_embed.diagnosis.run import diagnose_run
 from earth_embed.errors import ConfigError, DataError, Interrupted, RunError

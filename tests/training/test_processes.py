@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from earth_embed.config.files import load_experiment
-from earth_embed.data.open import open_sources
+from earth_embed.data import open_sources
 from earth_embed.training.checkpoint import Checkpointer
 from earth_embed.training.loop import train
 from tests.training.runs import metrics, state_like, write_experiment
@@ -83,8 +83,8 @@ def processes(count, devices, *command, cwd=None):
             process.communicate()
 
 
-def ends(started, timeout=240):
-    """Each process's (status, stdout, stderr)."""
+def ends(started, timeout=900):
+    """Each process's (status, stdout, stderr); a process that hangs would be ended at last."""
     ended = []
     for process in started:
         out, error = process.communicate(timeout=timeout)
@@ -104,14 +104,18 @@ def curves(run):
 
 
 def assert_same_run(run, other, experiment):
-    """The same metrics and the same state, to rounding; where it stopped it was validated too."""
+    """The same metrics and the same state, to rounding; where it stopped it was validated too.
+
+    Each array by its largest number: the second moments are small, and small entries have the
+    rounding of large ones.
+    """
     ours, theirs = curves(run), curves(other)
     assert theirs.keys() <= ours.keys()
     values = [[curve[point] for point in theirs] for curve in (ours, theirs)]
     np.testing.assert_allclose(*values, rtol=TOLERANCE, atol=1e-6)
     leaves = [jax.tree.leaves(jax.device_get(final_state(r, experiment))) for r in (run, other)]
     for a, b in zip(*leaves, strict=True):
-        np.testing.assert_allclose(a, b, rtol=TOLERANCE, atol=1e-6)
+        np.testing.assert_allclose(a, b, rtol=0, atol=TOLERANCE * np.abs(b).max())
 
 
 def wait_for_step(run, step, started):

@@ -46,7 +46,7 @@ if RUN is None:
         Siren,
         SphericalHarmonics,
     )
-    from earth_embed.data.open import Splits
+    from earth_embed.data import Splits
     from earth_embed.data.sources import ArraySource
     from earth_embed.training.loop import train
 

@@ -33,7 +33,7 @@ from earth_embed.config import (
     Siren,
     SphericalHarmonics,
 )
-from earth_embed.data.open import open_sources
+from earth_embed.data import open_sources
 from earth_embed.encoders.modality import Tower, register
 from earth_embed.training.loop import train
 

@@ -39,7 +39,7 @@ from earth_embed.config import (
     Siren,
     SphericalHarmonics,
 )
-from earth_embed.data.open import open_sources
+from earth_embed.data import open_sources
 from earth_embed.training.loop import train
 from earth_embed.training.records import read_metrics
 

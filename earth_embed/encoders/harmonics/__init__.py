@@ -1,6 +1,7 @@
-"""Real spherical harmonics of any degree, alone and fused with the dense layer after them.
+"""Real spherical harmonics up to L = 1024, alone or fused with the dense layer after them.
 
-`basis` is the reference and the front door; the other modules are the forms that it chooses from.
+Start with `basis`. It chooses between `products` (L ≤ 128) and `streamed`, which runs `recurrence`.
+Settings and normalisations of published encoders are in `encoders/positional/harmonics.py`.
 """
 
 from earth_embed.encoders.harmonics.basis import (

@@ -1,4 +1,4 @@
-"""Real spherical harmonics as features: the reference that the fused forms are tested against."""
+"""Real spherical harmonics as a matrix of features, and fused with the dense layer after them."""
 
 from __future__ import annotations
 
@@ -29,17 +29,18 @@ def spherical_harmonics(
         Y_lm  = √2 · P̄_lm(sin φ) · cos(mλ)         m > 0
         Y_l−m = √2 · P̄_lm(sin φ) · sin(mλ)         m > 0
 
-    so that ∫ Y_lm Y_l'm' dΩ = δ_ll' δ_mm'. Derivatives are as accurate, and finite everywhere.
+    so that ∫ Y_lm Y_l'm' dΩ = δ_ll' δ_mm'. Derivatives are equally accurate, and finite everywhere.
 
     Args:
         lonlat: (N, 2) degrees, float32 or float64.
-        degree: Number L of degrees. The greatest error in float32 is 4e-7 at L = 40, 7e-7 at
-            L = 100, and from L = 129, where the recurrence takes over, 2e-5 to 1e-4 at L = 1024.
-        normalisation: "orthonormal", or "satclip" for the functions that SatCLIP's released weights
-            were trained on (`satclip_factors`).
+        degree: Number L of degrees. The largest float32 error is 4e-7 at L = 40 and 7e-7 at
+            L = 100. The recurrence, which takes over at L = 129, has 2e-5, rising to 1e-4 at
+            L = 1024.
+        normalisation: "orthonormal", or "satclip" for the functions of SatCLIP's released weights;
+            see `satclip_factors`.
 
     Returns:
-        (N, L²) of the dtype of `lonlat`; column l² + l + m holds Y_lm.
+        (N, L²) in the dtype of `lonlat`; column l² + l + m holds Y_lm.
 
     Raises:
         ConfigError: a degree outside 1 … 1024, or an unknown normalisation.
@@ -57,10 +58,10 @@ def spherical_harmonics(
 
 
 def check_degree(degree: int) -> None:
-    """Checks that the recurrence and the multiples of the angles reach so far.
+    """Checks that the recurrence and the multiples of the angles are accurate for this degree.
 
     Raises:
-        ConfigError: they do not.
+        ConfigError: they are not.
     """
     if not 1 <= degree <= 1024:
         raise ConfigError(f"degree = {degree}: expected 1 … 1024")
@@ -76,9 +77,9 @@ def degree_and_order(degree: int) -> tuple[np.ndarray, np.ndarray]:
 def satclip_factors(degree: int) -> np.ndarray:
     """SatCLIP's functions as multiples of the orthonormal ones, (L²,) float64.
 
-    SatCLIP measures colatitude from the south pole and longitude from 180°, which makes (−1)^l; and
-    a slip of brackets makes its zonal functions (m = 0) π times too large, in its "analytic" form
-    and so in every released checkpoint (microsoft/satclip issue 33).
+    They are (−1)^l, because SatCLIP measures colatitude from the south pole and longitude from
+    180°, times π where m = 0, because of a misplaced bracket in its "analytic" form. All released
+    weights were trained with it (microsoft/satclip issue 33).
     """
     ell, m = degree_and_order(degree)
     return np.where(ell % 2 == 0, 1.0, -1.0) * np.where(m == 0, np.pi, 1.0)
@@ -120,16 +121,16 @@ def _orthonormal(lonlat: jax.Array, degree: int) -> jax.Array:
 
 
 _AT_ONCE = 2**28
-"""Bytes of features that may exist at once. A training batch of 2,048 at L = 40 is 2²⁴."""
+"""Most bytes of features to hold at once. A training batch of 2,048 at L = 40 takes 2²⁴."""
 
 _STREAMED_POINTS = 1024
-"""Points of one chunk of the recurrence: its rows then stay in the processor's caches."""
+"""Points per chunk of the recurrence, few enough for its rows to stay in the CPU's caches."""
 
 
 def harmonics_dense(lonlat: jax.Array, kernel: jax.Array, degree: int) -> jax.Array:
-    """spherical_harmonics(lonlat, degree) @ kernel, without all L² features of all points at once.
+    """spherical_harmonics(lonlat, degree) @ kernel, without holding all features at once.
 
-    Points are taken in chunks whose features are dropped, and computed again for the gradient.
+    Large batches are computed in chunks, whose features are recomputed for the gradient.
 
     Args:
         lonlat: (N, 2) degrees, float32.
@@ -140,7 +141,7 @@ def harmonics_dense(lonlat: jax.Array, kernel: jax.Array, degree: int) -> jax.Ar
         (N, H). Above L = 128 it has no forward-mode derivative.
 
     Raises:
-        ConfigError: a degree outside 1 … 1024, or a kernel of another number of rows.
+        ConfigError: a degree outside 1 … 1024, or a kernel without L² rows.
     """
     check_degree(degree)
     if kernel.shape[0] != degree**2:

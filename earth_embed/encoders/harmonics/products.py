@@ -1,15 +1,15 @@
-"""Harmonics up to degree 128 by matrix products alone, and the dense layer after them.
+"""Harmonics up to L = 128 by matrix products, and fused with the dense layer after them.
 
 P̄_lm(sin φ) is a trigonometric polynomial of the latitude φ,
 
     P̄_lm = Σ_k C_klm cos kφ   (l − m even),     Σ_k C_klm sin kφ   (l − m odd),     k = 0 … L−1
 
-so that one small matrix product gives all of them at once, without a recurrence over l. A point
-then costs 2L³ floating-point operations more than its dense layer: 8 % at L = 40 with 512 outputs.
-CPU, GPU and TPU run matrix products near their peak, and short sequential loops far from it.
+so one small matrix product gives all of them, without a recurrence over l. It adds 2L³
+floating-point operations per point to the dense layer, 8 % at L = 40 with 512 outputs. CPUs, GPUs
+and TPUs run matrix products near their peak performance, and short sequential loops far from it.
 
-Orders m and L − m share one row of L columns, l = m … L−1 and then l = L−m … L−1, which leaves no
-column empty: a row is multiplied by cos mλ or cos (L−m)λ according to the column.
+Orders m and L − m share one row of L columns, l = m … L−1 and then l = L−m … L−1, so that no
+column is empty. A row is multiplied by cos mλ or by cos (L−m)λ, depending on the column.
 
              column  0 … L−m−1          L−m … L−1
     row m            (l = m + column, m)   (l = column, L − m)         0 < m < L/2
@@ -27,20 +27,20 @@ import numpy as np
 from earth_embed.encoders.sine import multiples
 
 UP_TO = 128
-"""The largest L for this form: its table has L³ numbers, and its cost grows as fast."""
+"""Largest L for this form, whose table size and cost per point grow as L³."""
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
 class Layout(NamedTuple):
-    """Where each column's harmonic comes from and goes to."""
+    """Which harmonic each column holds."""
 
     l_index: np.ndarray
     """(K,) the degree l of each column of P̄: the paired rows, then m = 0, then m = L/2."""
     m_index: np.ndarray
     """(K,) its order m."""
     pairs: int
-    """Number of paired rows; the first pairs · L columns."""
+    """Number of paired rows, which take the first pairs · L columns."""
 
 
 def layout(degree: int) -> Layout:
@@ -60,8 +60,8 @@ def layout(degree: int) -> Layout:
 def trigonometric_coefficients(degree: int) -> np.ndarray:
     """C as (2L, K): coefficients of cos kφ, then of sin kφ, for each column, √2 included.
 
-    From the recurrence in float64 at equidistant angles of a meridian's whole circle, by the
-    discrete Fourier transform: exact, since the polynomials' degree is below half their number.
+    Computed by the recurrence in float64 at 2L equidistant angles of a full meridian circle, then a
+    discrete Fourier transform, which is exact for polynomials of degree below L.
     """
     count = 2 * degree
     angles = 2 * np.pi * np.arange(count) / count
@@ -105,18 +105,18 @@ def dense(lonlat: jax.Array, kernel: jax.Array, degree: int) -> jax.Array:
     """
     parts = features(lonlat, degree)
     kernels = jnp.split(kernel, np.cumsum([part.shape[1] for part in parts])[:-1])
-    # A product for each: a copy of all features side by side would cost more than the sums.
+    # One product per part: concatenating the features would cost more than adding the products.
     products = [part.astype(kernel.dtype) @ k for part, k in zip(parts, kernels, strict=True)]
     return functools.reduce(jnp.add, products)
 
 
 def features(lonlat: jax.Array, degree: int) -> list[jax.Array]:
-    """The harmonics in three parts: paired rows times cosines, times sines, and the rest.
+    """The harmonics in three parts: paired rows times cosines, paired rows times sines, the rest.
 
-    Args and accuracy as in `spherical_harmonics`.
+    Arguments and accuracy as in `spherical_harmonics`.
 
     Returns:
-        Arrays (N, …), together L² columns; column i of them is the harmonic `kernel_rows`[i].
+        Arrays (N, …) with L² columns in all; column i is the harmonic `kernel_rows`[i].
     """
     count, pairs = len(lonlat), layout(degree).pairs
     split = pairs * degree
@@ -129,7 +129,7 @@ def features(lonlat: jax.Array, degree: int) -> list[jax.Array]:
 
     parts, rest = [], [zonal]
     for azimuth in multiples(lonlat[:, 0], degree):  # cos mλ, then sin mλ: (N, L)
-        # Without the barrier XLA would compute the sines anew for every column.
+        # Without the barrier, XLA would recompute the sines for every column.
         azimuth = jax.lax.optimization_barrier(azimuth)
         first = azimuth[:, 1 : pairs + 1, None]  # order m of each row, (N, pairs, 1)
         second = jnp.flip(azimuth[:, degree - pairs :, None], axis=1)  # order L − m
@@ -139,7 +139,7 @@ def features(lonlat: jax.Array, degree: int) -> list[jax.Array]:
 
 
 def in_feature_order(kernel: jax.Array, degree: int) -> jax.Array:
-    """Sorts an (L², H) kernel's rows, given in the order l² + l + m, as `dense` takes them."""
+    """Reorders an (L², H) kernel's rows from l² + l + m to the order that `dense` takes."""
     return kernel.at[kernel_rows(degree)].get(unique_indices=True)
 
 

@@ -1,9 +1,9 @@
-"""Harmonics of any degree fused with the dense layer after them: a pass over l keeps few rows.
+"""Harmonics of any degree fused with the dense layer after them, a few degrees at a time.
 
-    out = Σ_l  Y_l · K_l          Y_l (N, 2l+1) harmonics of degree l,  K_l (2l+1, H) of the kernel
+    out = Σ_l  Y_l · K_l          Y_l (N, 2l+1) harmonics of degree l,  K_l (2l+1, H) kernel rows
 
-The L² features of a point never exist at once, forward or backward: the backward pass runs the same
-recurrence again and emits the kernel's gradient row after row.
+The L² features of a point never exist at once. The backward pass runs the recurrence again and
+emits the kernel's gradient degree by degree.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from earth_embed.encoders.harmonics import recurrence
 from earth_embed.encoders.sine import multiples
 
 _SEGMENT = 64
-"""Degrees that share one width of row; a row holds the orders up to the last of its segment."""
+"""Degrees per segment. All rows of a segment hold the orders up to its last degree."""
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -33,7 +33,7 @@ def dense(lonlat: jax.Array, kernel: jax.Array, degree: int) -> jax.Array:
         degree: Number L of degrees.
 
     Returns:
-        (N, H). It has a reverse derivative, in both arguments, and no forward one.
+        (N, H), with reverse-mode derivatives in both arguments, and no forward-mode ones.
     """
     azimuth = _azimuth(lonlat, degree)
     source = Kernel.of(kernel, degree)
@@ -43,7 +43,7 @@ def dense(lonlat: jax.Array, kernel: jax.Array, degree: int) -> jax.Array:
 
     def add(out: jax.Array, ells: jax.Array, parts: tuple[jax.Array, ...]) -> jax.Array:
         for part, rows in zip(parts, source.rows(ells, parts[0].shape[1]), strict=True):
-            out = out + _product(_flat(rows).T, _flat(part))  # (H, N): the faster way round on CPU
+            out = out + _product(_flat(rows).T, _flat(part))  # (H, N): faster on CPU
         return out
 
     start = jnp.zeros((kernel.shape[1], len(lonlat)), lonlat.dtype)
@@ -55,7 +55,7 @@ def _forward(lonlat: jax.Array, kernel: jax.Array, degree: int) -> tuple[jax.Arr
 
 
 def _backward(degree: int, saved: tuple, cotangent: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The kernel's rows get Y_lᵀ g; a coordinate gets the sum of (∂Y_l) ∘ (g K_lᵀ)."""
+    """Kernel rows get Y_lᵀ g; each coordinate gets the sum of (∂Y_l) ∘ (g K_lᵀ)."""
     lonlat, kernel = saved
     azimuth = _azimuth(lonlat, degree)
     order = np.arange(degree, dtype=lonlat.dtype)[:, None]
@@ -102,9 +102,9 @@ def _visit(
     Args:
         latitudes: (N,) degrees.
         degree: Number L of degrees.
-        state: What the body changes.
+        state: Initial state of the loop.
         emit: (M, N) P̄_lm of one degree → what the body needs of it.
-        body: (state, (G,) degrees int32, what was emitted, stacked) → state.
+        body: (state, (G,) degrees int32, emitted values, stacked) → state.
     """
     at = recurrence.latitude(latitudes)
     seeds = recurrence.start(at.sin_psi, degree)
@@ -112,7 +112,7 @@ def _visit(
     carry = recurrence.Carry(*(seed[:0] for seed in seeds))
     for low in range(0, degree, _SEGMENT):
         high = min(low + _SEGMENT, degree)
-        # The orders low … high − 1 join with their seeds.
+        # Orders low … high − 1 join with their seeds.
         joining = (seed[low:high] for seed in seeds)
         carry = recurrence.Carry(*map(jnp.concatenate, zip(carry, joining, strict=True)))
         groups = slice(low // recurrence.GROUP, -(-high // recurrence.GROUP))
@@ -136,7 +136,7 @@ def _azimuth(lonlat: jax.Array, degree: int) -> tuple[jax.Array, jax.Array]:
 
 
 def _product(a: jax.Array, b: jax.Array) -> jax.Array:
-    """A @ b, summed in float32: hundreds of partial sums would be lost in bfloat16."""
+    """A @ b with float32 accumulation; bfloat16 would lose hundreds of partial sums."""
     kind = jnp.float64 if a.dtype == jnp.float64 else jnp.float32
     return jnp.matmul(a, b, preferred_element_type=kind)
 
@@ -147,17 +147,17 @@ def _flat(values: jax.Array) -> jax.Array:
 
 
 class Kernel(NamedTuple):
-    """A kernel, or its gradient, of which a degree's rows are cut out whole.
+    """A kernel, or its gradient, from which the rows of a degree are sliced at a fixed width.
 
-    A cut is as wide as the segment's rows and so reaches into the neighbouring degrees, where the
-    Legendre functions are zero. Only the first degrees have no neighbours: they have a copy with
-    rows of zeros before them.
+    A slice is as wide as the segment's rows, so it overlaps neighbouring degrees, where the
+    Legendre functions are zero. The first degrees have no neighbours below: they are read from a
+    copy that is preceded by rows of zeros.
     """
 
     head: jax.Array
-    """(M + M², H) M rows of zeros, then the first segment's M² rows."""
+    """(M + M², H): M rows of zeros, then the first segment's M² rows."""
     whole: jax.Array
-    """(L², H); as a gradient, without the first segment's."""
+    """(L², H); for a gradient, without the first segment's part."""
 
     @classmethod
     def of(cls, kernel: jax.Array, degree: int) -> Kernel:
@@ -166,7 +166,7 @@ class Kernel(NamedTuple):
         return cls(jnp.pad(kernel[: first**2], ((first, 0), (0, 0))), kernel)
 
     def rows(self, ells: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
-        """The rows of degrees (G,) for m = 0 … M−1, and for m = 0 … −(M−1); (G, M, H) each."""
+        """The rows of degrees (G,) for m = 0 … M−1 and for m = 0 … −(M−1): (G, M, H) each."""
         source, middle = self._find(ells, count)
 
         def cut(starts: jax.Array) -> jax.Array:
@@ -175,7 +175,7 @@ class Kernel(NamedTuple):
         return cut(middle), jnp.flip(cut(middle - (count - 1)), axis=1)
 
     def add_rows(self, ells: jax.Array, positive: jax.Array, negative: jax.Array) -> Kernel:
-        """Adds to the rows that `rows` returns."""
+        """Adds to the rows that `rows` returns, given in the same form."""
         count = positive.shape[1]
         source, middle = self._find(ells, count)
         for starts, new in ((middle, positive), (middle - (count - 1), jnp.flip(negative, axis=1))):

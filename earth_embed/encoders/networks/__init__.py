@@ -1,6 +1,7 @@
-"""Networks from an encoding's features to the embedding: settings and Flax module side by side.
+"""Networks: an encoding's features → embedding.
 
-A new network is a module of this folder and a name in `Network`.
+Each module holds networks' settings and their Flax modules. To add one, write such a module, and
+add the settings to `__all__` and `Network` here. Networks know nothing of coordinates.
 """
 
 from typing import TypeAlias

@@ -1,4 +1,4 @@
-"""Dense layers: one, a plain ReLU perceptron, and residual blocks."""
+"""Networks of dense layers: linear, MLP and residual MLP; and what all networks share."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ OWNER = "location.network"
 
 
 class NetworkModule(nn.Module):
-    """What every network is: features (N, n) to embeddings (N, features).
+    """Base of networks: features (N, n) → embeddings (N, features).
 
     Attributes:
         config: Its settings.
         features: Dimension D of the output.
-        dtype: Type of the matrix products; parameters are float32.
+        dtype: Data type of the matrix products; parameters are float32.
     """
 
     config: Any
@@ -34,11 +34,11 @@ class NetworkModule(nn.Module):
 
 
 class Dense(nn.Module):
-    """x W + b, where x may be lazy: it is asked for nothing but its shape and the product.
+    """x W + b for features x that may be lazy: only their shape and product are used.
 
     Attributes:
         features: Width of the output.
-        dtype: Type of the product; parameters are float32.
+        dtype: Data type of the product; parameters are float32.
         kernel_init: Initialiser of W.
         bias_init: Initialiser of b.
     """
@@ -56,6 +56,12 @@ class Dense(nn.Module):
         return x.astype(self.dtype) @ kernel.astype(self.dtype) + bias.astype(self.dtype)[None, :]
 
 
+def check_widths(checks: Checks, hidden: tuple[int, ...]) -> None:
+    """Notes an empty tuple of widths and widths that are not positive."""
+    positive = bool(hidden) and all(width > 0 for width in hidden)
+    checks.expect(positive, "hidden", hidden, "at least one positive width")
+
+
 @dataclass(frozen=True)
 class Mlp(Checked, owner=OWNER):
     """A multilayer perceptron with ReLU activations (as in GeoCLIP)."""
@@ -64,16 +70,16 @@ class Mlp(Checked, owner=OWNER):
     """Widths of the hidden layers."""
 
     def _check(self, checks: Checks) -> None:
-        _check_widths(checks, self.hidden)
+        check_widths(checks, self.hidden)
 
     def module(self, features: int, dtype: Any, scales: int = 1) -> MlpNetwork:
-        """The Flax module of these settings; its parameters are called "mlp"."""
+        """Builds the Flax module, named "mlp" in the parameters."""
         return MlpNetwork(self, features, dtype, name="mlp")
 
 
 @dataclass(frozen=True)
 class ResidualMlp(Checked, owner=OWNER):
-    """A dense layer, then residual blocks: x + W₂ gelu(W₁ norm(x))."""
+    """A dense layer, then residual blocks x + W₂ gelu(W₁ norm(x))."""
 
     width: int = 512
     """Width of the blocks."""
@@ -85,7 +91,7 @@ class ResidualMlp(Checked, owner=OWNER):
         checks.at_least("depth", self.depth, 1)
 
     def module(self, features: int, dtype: Any, scales: int = 1) -> ResidualMlpNetwork:
-        """The Flax module of these settings; its parameters are called "residual_mlp"."""
+        """Builds the Flax module, named "residual_mlp" in the parameters."""
         return ResidualMlpNetwork(self, features, dtype, name="residual_mlp")
 
 
@@ -94,19 +100,8 @@ class Linear:
     """One dense layer."""
 
     def module(self, features: int, dtype: Any, scales: int = 1) -> LinearNetwork:
-        """The Flax module of these settings; its parameters are called "linear"."""
+        """Builds the Flax module, named "linear" in the parameters."""
         return LinearNetwork(self, features, dtype, name="linear")
-
-
-class LinearNetwork(NetworkModule):
-    """W x + b. Parameters: (n + 1) D."""
-
-    config: Linear
-
-    @nn.compact
-    def __call__(self, x: Features, train: bool = False) -> jax.Array:
-        """Maps (N, n) to (N, features)."""
-        return Dense(self.features, self.dtype, name="last")(x)
 
 
 class MlpNetwork(NetworkModule):
@@ -134,8 +129,8 @@ class ResidualMlpNetwork(NetworkModule):
     Parameters: (n + 1) w + depth · (2 (w + 1) w + 2 w) + 2 w + (w + 1) D for width w.
 
     References:
-        He et al. 2016, "Identity Mappings in Deep Residual Networks" (arXiv 1603.05027), with the
-        norm first; residual blocks on locations as in SINR (arXiv 2306.02564).
+        He et al. 2016, "Identity Mappings in Deep Residual Networks" (arXiv 1603.05027), for the
+        norm first; SINR (arXiv 2306.02564) for residual blocks on locations.
     """
 
     config: ResidualMlp
@@ -153,6 +148,12 @@ class ResidualMlpNetwork(NetworkModule):
         return Dense(self.features, self.dtype, name="last")(h)
 
 
-def _check_widths(checks: Checks, hidden: tuple[int, ...]) -> None:
-    positive = bool(hidden) and all(width > 0 for width in hidden)
-    checks.expect(positive, "hidden", hidden, "at least one positive width")
+class LinearNetwork(NetworkModule):
+    """W x + b. Parameters: (n + 1) D."""
+
+    config: Linear
+
+    @nn.compact
+    def __call__(self, x: Features, train: bool = False) -> jax.Array:
+        """Maps (N, n) to (N, features)."""
+        return Dense(self.features, self.dtype, name="last")(x)

@@ -1,4 +1,4 @@
-"""SIREN: a multilayer perceptron with sine activations, and its published initialisation."""
+"""SIREN and residual SIREN: MLPs with sine activations, with their published initialisation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from earth_embed.encoders.networks.dense import (
     OWNER,
     Dense,
     NetworkModule,
-    _check_widths,
+    check_widths,
 )
 from earth_embed.encoders.positional.base import Features
 from earth_embed.encoders.sine import sine
@@ -28,26 +28,26 @@ class Siren(Checked, owner=OWNER):
     hidden: tuple[int, ...] = (512, 512)
     """Widths of the hidden layers."""
     w0_first: float = 30.0
-    """Frequency w0 of the first sine layer (SIREN; SatCLIP uses 30). Low is smooth."""
+    """Frequency w0 of the first sine layer (SIREN and SatCLIP: 30). Low is smooth."""
     w0_hidden: float = 1.0
     """Frequency w0 of the other sine layers."""
     dropout: float = 0.0
-    """Dropout on the hidden pre-activations while training (SatCLIP uses 0.5)."""
+    """Dropout rate of the hidden pre-activations in training (SatCLIP: 0.5)."""
 
     def _check(self, checks: Checks) -> None:
-        _check_widths(checks, self.hidden)
+        check_widths(checks, self.hidden)
         checks.positive("w0_first", self.w0_first)
         checks.positive("w0_hidden", self.w0_hidden)
         checks.fraction("dropout", self.dropout)
 
     def module(self, features: int, dtype: Any, scales: int = 1) -> SirenNetwork:
-        """The Flax module of these settings; its parameters are called "siren"."""
+        """Builds the Flax module, named "siren" in the parameters."""
         return SirenNetwork(self, features, dtype, name="siren")
 
 
 @dataclass(frozen=True)
 class ResidualSiren(Checked, owner=OWNER):
-    """A deep SIREN whose pre-activations are averaged with those below (as in Climplicit)."""
+    """A deep SIREN that averages each pre-activation with the previous one (as in Climplicit)."""
 
     width: int = 512
     """Width of the hidden layers."""
@@ -58,7 +58,7 @@ class ResidualSiren(Checked, owner=OWNER):
     w0_hidden: float = 1.0
     """Frequency w0 of the other sine layers."""
     first: Literal["sine", "sinh"] = "sine"
-    """The first activation: sin(w0 h), or sin(w0 sinh 2h), which reaches higher frequencies."""
+    """First activation: sin(w0 h), or sin(w0 sinh 2h), which reaches higher frequencies."""
 
     def _check(self, checks: Checks) -> None:
         checks.at_least("width", self.width, 1)
@@ -67,7 +67,7 @@ class ResidualSiren(Checked, owner=OWNER):
         checks.positive("w0_hidden", self.w0_hidden)
 
     def module(self, features: int, dtype: Any, scales: int = 1) -> ResidualSirenNetwork:
-        """The Flax module of these settings; its parameters are called "residual_siren"."""
+        """Builds the Flax module, named "residual_siren" in the parameters."""
         return ResidualSirenNetwork(self, features, dtype, name="residual_siren")
 
 
@@ -75,13 +75,13 @@ class SirenNetwork(NetworkModule):
     """Hidden layers h ← sin(w0 · (W h + b)), then a linear layer.
 
     Weights and biases start uniform in ±1/n_in (first layer), ±√(6/n_in)/w0 (hidden layers) and
-    ±√(6/n_in) (last layer), which keeps the pre-activations' distribution from layer to layer.
+    ±√(6/n_in) (last layer), so that all layers' pre-activations have the same distribution.
 
     Parameters: Σ (n_in + 1) n_out over the layers.
 
     References:
         Sitzmann et al. 2020, "Implicit Neural Representations with Periodic Activation Functions",
-        section 3.2; the last layer and dropout as in SatCLIP (arXiv 2311.17179).
+        section 3.2; SatCLIP (arXiv 2311.17179) for the last layer and dropout.
     """
 
     config: Siren
@@ -99,7 +99,7 @@ class SirenNetwork(NetworkModule):
 
 
 def sine_dense(x: Features, width: int, w0: float | None, dtype: Any, name: str) -> jax.Array:
-    """A dense layer that starts as SIREN's do: the first (w0 None), or one after sines."""
+    """A dense layer with SIREN's initialisation: the first (w0 None), or one after sines."""
     n_in = x.shape[-1]
     start = uniform(1 / n_in if w0 is None else float(np.sqrt(6 / n_in)) / w0)
     return Dense(width, dtype, kernel_init=start, bias_init=start, name=name)(x)
@@ -117,18 +117,18 @@ def uniform(bound: float) -> nn.initializers.Initializer:
 class ResidualSirenNetwork(NetworkModule):
     """Pre-activations h_0 = W_0 x + b_0 and h_k = (W_k x_k + b_k + h_k−1) / 2, then linear.
 
-    x_k+1 = sin(w0 h_k), but x_1 = sin(w0 sinh 2h_0) with the first activation "sinh": its slope
-    grows with |h|, so that the first layer spans many frequencies.
+    x_k+1 = sin(w0 h_k), except that x_1 = sin(w0 sinh 2h_0) with the first activation "sinh". The
+    slope of sinh grows with |h|, so the first layer spans many frequencies.
 
-    Weights start as in `SirenNetwork`, but √3 times as wide in the hidden layers. The mean of two
-    independent terms has (Var W x + Var h)/4, which stays at Var h if Var W x is three times it;
-    with SIREN's own width the signal would shrink by √3/2 a layer.
+    Weights start as in `SirenNetwork`, but in the hidden layers from a range √3 times as wide. The
+    mean of two independent terms has variance (Var W x + Var h)/4, which equals Var h if Var W x
+    is three times as large.
 
     Parameters: (n + 1) w + (depth − 1)(w + 1) w + (w + 1) D for width w.
 
     References:
-        Climplicit (arXiv 2504.05089), without its month; Gao & Jaiman 2024, "H-SIREN"
-        (arXiv 2410.04716) for sinh.
+        Climplicit (arXiv 2504.05089), here without the month; Gao & Jaiman 2024, "H-SIREN"
+        (arXiv 2410.04716), for sinh.
     """
 
     config: ResidualSiren

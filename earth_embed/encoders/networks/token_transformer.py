@@ -1,4 +1,4 @@
-"""A transformer over scales: each scale's features are one token."""
+"""A transformer over scales: the features of each scale are one token."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class TokenTransformer(Checked, owner=OWNER):
     """A transformer whose tokens are the scales of the encoding (as in UniGeoCLIP)."""
 
     width: int = 256
-    """Width of a token."""
+    """Width of the tokens."""
     depth: int = 4
     """Number of blocks."""
     heads: int = 4
-    """Attention heads; they divide the width."""
+    """Number of attention heads, a divisor of the width."""
 
     def _check(self, checks: Checks) -> None:
         for name in ("width", "depth", "heads"):
@@ -32,19 +32,19 @@ class TokenTransformer(Checked, owner=OWNER):
         checks.expect(self.width % self.heads == 0, "heads", self.heads, "a divisor of width")
 
     def module(self, features: int, dtype: Any, scales: int = 1) -> TokenTransformerNetwork:
-        """The Flax module of these settings; its parameters are called "token_transformer"."""
+        """Builds the Flax module, named "token_transformer" in the parameters."""
         return TokenTransformerNetwork(
             self, features, dtype, name="token_transformer", tokens=scales
         )
 
 
 class TokenTransformerNetwork(NetworkModule):
-    """One token for each of T scales, by a dense layer of its own, then pre-norm blocks.
+    """One token per scale by a dense layer of its own, then pre-norm blocks and a linear layer.
 
-        x ← x + attention(norm(x)),   x ← x + W₂ gelu(W₁ norm(x)), W₁ four times as wide
+        x ← x + attention(norm(x)),   x ← x + W₂ gelu(W₁ norm(x)),   W₁ four times as wide
 
-    and a linear layer of the tokens' mean. The scales' own layers tell them apart, so that there is
-    no position to add.
+    The linear layer reads the mean token. Each scale's own dense layer tells the tokens apart, so
+    they need no positional embedding.
 
     Parameters: (n + T) w + depth · (12 w + 13) w + 2 w + (w + 1) D for width w.
 
@@ -52,7 +52,7 @@ class TokenTransformerNetwork(NetworkModule):
         tokens: Number T of scales.
 
     References:
-        UniGeoCLIP, for tokens that are scales; Xiong et al. 2020 (arXiv 2002.04745) for the norms.
+        UniGeoCLIP for scales as tokens; Xiong et al. 2020 (arXiv 2002.04745) for pre-norm.
     """
 
     config: TokenTransformer

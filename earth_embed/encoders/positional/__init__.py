@@ -1,7 +1,7 @@
-"""Positional encodings: from (lon, lat) in degrees to the features that a network reads.
+"""Positional encodings: (lon, lat) in degrees → features for a network.
 
-Each module holds an encoding's settings and its Flax module. A new encoding is a module of this
-folder and a name in `Encoding`. Nothing here trains a network or knows of a modality.
+Each module holds an encoding's settings and its Flax module. To add one, write such a module, and
+add the settings to `__all__` and `Encoding` here.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ import numpy as np
 from earth_embed.encoders.positional.base import OWNER, EncodingModule, Features
 from earth_embed.encoders.positional.equal_earth import EqualEarth, EqualEarthFourier
 from earth_embed.encoders.positional.harmonics import SphericalHarmonics
-from earth_embed.encoders.positional.hash_grid import HashGrid
+from earth_embed.encoders.positional.learnable import HashGrid, SphericalVoronoi
 from earth_embed.encoders.positional.plain import Cartesian, Wrap
 from earth_embed.encoders.positional.space2vec import Space2Vec, Sphere2Vec
 from earth_embed.encoders.positional.sphere_fourier import SphereFourier
-from earth_embed.encoders.positional.voronoi import SphericalVoronoi
 from earth_embed.errors import Checked, Checks
 
 __all__ = [
@@ -41,16 +40,16 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Concatenation(Checked, owner=OWNER):
-    """Several encodings side by side, as the input of one network."""
+    """The concatenated features of several encodings, as input to one network."""
 
     parts: tuple[Encoding, ...]
-    """The encodings."""
+    """The encodings to concatenate."""
 
     def _check(self, checks: Checks) -> None:
         checks.expect(bool(self.parts), "parts", self.parts, "at least one encoding")
 
     def module(self, **options: Any) -> ConcatenationEncoding:
-        """The Flax module of these settings; `options` are its attributes."""
+        """Builds the Flax module; `options` are attributes of `EncodingModule`."""
         return ConcatenationEncoding(self, **options)
 
 
@@ -69,12 +68,12 @@ Encoding: TypeAlias = (
 )
 
 MultiScale: TypeAlias = EqualEarthFourier | SphereFourier | Space2Vec | HashGrid
-"""Encodings whose features fall into `scales` groups of one width, scale after scale."""
+"""Encodings whose features are `scales` groups of equal width, one group per scale."""
 
 
 @dataclass(frozen=True)
 class SideBySide:
-    """Features of several encodings; their product with a kernel is the sum of theirs.
+    """Lazily concatenated features: [X Y] [A; B] = X A + Y B.
 
     Attributes:
         parts: (N, n_i) each.
@@ -88,11 +87,11 @@ class SideBySide:
         return self.parts[0].shape[0], sum(part.shape[1] for part in self.parts)
 
     def astype(self, dtype: Any) -> SideBySide:
-        """The same, for products in this type."""
+        """The same features for products in another dtype."""
         return SideBySide(tuple(part.astype(dtype) for part in self.parts))
 
     def __matmul__(self, kernel: jax.Array) -> jax.Array:
-        """The product with a kernel (Σ n_i, m): [X Y] [A; B] = X A + Y B."""
+        """The product with a kernel (Σ n_i, m): (N, m)."""
         ends = np.cumsum([part.shape[1] for part in self.parts])
         rows = np.split(np.arange(ends[-1]), ends[:-1])
         products = [p @ kernel[r[0] : r[-1] + 1] for p, r in zip(self.parts, rows, strict=True)]
@@ -100,18 +99,18 @@ class SideBySide:
 
 
 class ConcatenationEncoding(EncodingModule):
-    """Several encodings side by side. Parameters and seams: theirs."""
+    """Concatenates encodings. Parameters: those of its parts. Seam: the worst of its parts."""
 
     config: Concatenation
 
     @property
     def seam(self) -> str:
-        """The worst of the parts'."""
+        """The worst seam of the parts."""
         return max((part.module().seam for part in self.config.parts), key=_SEAMS.index)
 
     @property
     def width(self) -> int:
-        """All parts' features."""
+        """The sum of the parts' widths."""
         return sum(part.module().width for part in self.config.parts)
 
     @nn.compact

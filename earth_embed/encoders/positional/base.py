@@ -1,4 +1,4 @@
-"""What a positional encoding is: a map from places in degrees to features for a dense layer."""
+"""The interface of positional encodings: places in degrees → features for a dense layer."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from earth_embed.errors import Checks
 OWNER = "location.encoding"
 
 FROZEN = "frozen_"
-"""Parameters whose names begin so are drawn or loaded once, and no update moves them."""
+"""Prefix of parameters that are drawn or loaded once and never updated."""
 
 
 def is_frozen(path: jax.tree_util.KeyPath) -> bool:
-    """Whether the parameter at this path of a tree is one of those."""
+    """Whether the parameter at this path of a parameter tree is frozen."""
     return any(isinstance(key, DictKey) and key.key.startswith(FROZEN) for key in path)
 
 
 class Features(Protocol):
-    """An (N, n) array, or something lazy that stands for one in a matrix product."""
+    """An (N, n) array, or a lazy stand-in that only knows its product with a matrix."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -30,7 +30,7 @@ class Features(Protocol):
         ...
 
     def astype(self, dtype: Any) -> Features:
-        """The same, for products in this type."""
+        """The same features for products in another dtype."""
         ...
 
     def __matmul__(self, kernel: jax.Array) -> jax.Array:
@@ -39,13 +39,12 @@ class Features(Protocol):
 
 
 class EncodingModule(nn.Module):
-    """What every positional encoding is: (N, 2) float32 degrees to features (N, width).
-
-    Features are computed in float32 always.
+    """Base of positional encodings: (N, 2) float32 degrees → features (N, width), in float32.
 
     Attributes:
         config: Its settings.
-        smoothing_km: Run-time low-pass of spherical harmonics; encodings without ignore it.
+        smoothing_km: Additional low-pass of spherical harmonics at inference, in km. Other
+            encodings ignore it.
     """
 
     config: Any
@@ -67,6 +66,6 @@ class EncodingModule(nn.Module):
 
 
 def all_positive(checks: Checks, field: str, values: tuple[float, ...]) -> None:
-    """Notes values that are none, or not all above 0."""
+    """Notes an empty tuple and numbers that are not above 0."""
     allowed = "at least one number, all > 0"
     checks.expect(bool(values) and all(v > 0 for v in values), field, values, allowed)

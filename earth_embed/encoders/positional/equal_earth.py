@@ -1,7 +1,8 @@
-"""The Equal Earth projection, and random Fourier features of it, exact in float32.
+"""The Equal Earth projection and random Fourier features of it, with extended precision.
 
-GeoCLIP's finest waves have up to 1000 cycles over half the map, so that one unit in the last place
-of a coordinate, or of a phase, shows in the embedding. Both are carried in two parts.
+GeoCLIP's finest waves have up to 1000 cycles over half the map: an error in the last place of a
+float32 coordinate or phase would show in the embedding. Both are therefore sums of two float32
+numbers.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class EqualEarth:
     """The Equal Earth projection's plane coordinates (x, y): 2 features."""
 
     def module(self, **options: Any) -> EqualEarthEncoding:
-        """The Flax module of these settings; `options` are its attributes."""
+        """Builds the Flax module; `options` are attributes of `EncodingModule`."""
         return EqualEarthEncoding(self, **options)
 
 
@@ -35,9 +36,9 @@ class EqualEarthFourier(Checked, owner=OWNER):
     """Random Fourier features of the Equal Earth projection (GeoCLIP)."""
 
     frequencies: int = 256
-    """Random frequencies of each scale; twice as many features."""
+    """Random frequencies per scale; each makes two features."""
     sigmas: tuple[float, ...] = (1.0, 16.0, 256.0)
-    """Standard deviation σ of each scale's frequencies, in cycles per half width of the map."""
+    """Standard deviation σ of each scale's frequencies, in cycles per half the map's width."""
 
     def _check(self, checks: Checks) -> None:
         checks.at_least("frequencies", self.frequencies, 1)
@@ -49,7 +50,7 @@ class EqualEarthFourier(Checked, owner=OWNER):
         return len(self.sigmas)
 
     def module(self, **options: Any) -> EqualEarthFourierEncoding:
-        """The Flax module of these settings; `options` are its attributes."""
+        """Builds the Flax module; `options` are attributes of `EncodingModule`."""
         return EqualEarthFourierEncoding(self, **options)
 
 
@@ -78,12 +79,12 @@ class EqualEarthEncoding(EncodingModule):
 class EqualEarthFourierEncoding(EncodingModule):
     """cos 2πBv and sin 2πBv of v = (x, y), with F rows B ~ N(0, σ² I) for each scale σ.
 
-    Features of one scale follow those of the last: F cosines, then F sines.
+    Features are ordered by scale: F cosines, then F sines.
 
-    Parameters: 2 F for each scale, drawn once and frozen. Seam: that of `EqualEarthEncoding`.
+    Parameters: 2 F per scale, drawn once and frozen. Seam: as in `EqualEarthEncoding`.
 
     References:
-        GeoCLIP (arXiv 2309.16020): σ = 1, 16 and 256 with F = 256, each into a network of its own.
+        GeoCLIP (arXiv 2309.16020): σ = 1, 16 and 256 with F = 256, each with its own network.
         Tancik et al. 2020, "Fourier Features Let Networks Learn High Frequency Functions".
     """
 
@@ -92,7 +93,7 @@ class EqualEarthFourierEncoding(EncodingModule):
 
     @property
     def width(self) -> int:
-        """2 F features a scale."""
+        """2 F features per scale."""
         return self.config.scales * 2 * self.config.frequencies
 
     @nn.compact
@@ -101,8 +102,8 @@ class EqualEarthFourierEncoding(EncodingModule):
         sigmas, count = self.config.sigmas, self.config.frequencies
         start = random_frequencies(sigmas)
         frequencies = self.param(f"{FROZEN}frequencies", start, (len(sigmas), count, 2))
-        # With B cut to 12 bits below 8σ and v to 11 bits, B₁v₁ is exact:
-        #     Bv mod 1 = (B₁v₁ mod 1) + B₁(v − v₁) + (B − B₁)v      the last two are small
+        # With B₁ = B rounded to 12 bits below 8σ and v₁ = v rounded to 11 bits, B₁v₁ is exact:
+        #     Bv mod 1 = (B₁v₁ mod 1) + B₁(v − v₁) + (B − B₁)v      the last two terms are small
         high, low = equal_earth(lonlat)  # (N, 2) each
         v = high + low
         coarse = jnp.round(v * 2**11) / 2**11
@@ -125,14 +126,14 @@ def equal_earth(lonlat: jax.Array) -> tuple[jax.Array, jax.Array]:
         x = 2√3 λ cos θ / 3(9 A₄θ⁸ + 7 A₃θ⁶ + 3 A₂θ² + A₁) = λ g(φ)
         y = A₄θ⁹ + A₃θ⁷ + A₂θ³ + A₁θ
 
-    Evaluated so in float32 it is wrong by 2.5e-7, four units in the last place. g and y are smooth
-    functions of φ alone: they are cubics around each whole degree, fitted in float64.
+    In float32 these formulas are off by 2.5e-7, four units in the last place. But g and y are
+    smooth functions of φ alone: around each whole degree they are cubics, fitted in float64.
 
     Args:
         lonlat: (N, 2) degrees, float32.
 
     Returns:
-        (N, 2) twice, high and low: x and y times `SCALE` to about 1e-9 when they are added.
+        Two arrays (N, 2), high and low, whose sum is (x, y) times `SCALE` to about 1e-9.
 
     References:
         Šavrič, Patterson & Jenny 2018, "The Equal Earth map projection", IJGIS 33(3).
@@ -150,8 +151,8 @@ def equal_earth(lonlat: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 @functools.cache
 def _cubics() -> np.ndarray:
-    """For g and y around each whole degree: the value to 2⁻²⁴, what is left of it, c₁, c₂, c₃."""
-    nodes = np.cos(np.pi * (np.arange(4) + 0.5) / 4) / 2  # Chebyshev's on ±½°
+    """For g and y at each whole degree: value rounded to 2⁻²⁴, its remainder, c₁, c₂, c₃."""
+    nodes = np.cos(np.pi * (np.arange(4) + 0.5) / 4) / 2  # Chebyshev nodes on ±½°
     lat = np.radians(np.arange(-90, 91)[None, :] + nodes[:, None])  # (4, 181)
     theta = np.arcsin(np.sqrt(3) / 2 * np.sin(lat))
     slope = 9 * A4 * theta**8 + 7 * A3 * theta**6 + 3 * A2 * theta**2 + A1

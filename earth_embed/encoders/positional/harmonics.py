@@ -1,4 +1,4 @@
-"""Spherical harmonics as features, with a low-pass that is a dial at inference."""
+"""Spherical harmonics as features, with a low-pass filter that can be changed at inference."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from earth_embed.errors import Checked, Checks
 
 @dataclass(frozen=True)
 class SphericalHarmonics(Checked, owner=OWNER):
-    """Real spherical harmonics (SatCLIP): L² features, low is smooth."""
+    """Real spherical harmonics, as in SatCLIP."""
 
     degree: int = 10
-    """Number L of spherical-harmonic degrees l = 0 … L−1; L² features. Low is smooth."""
+    """Number L of degrees l = 0 … L−1, which make L² features. Low is smooth."""
     normalisation: Literal["orthonormal", "satclip"] = "orthonormal"
-    """Orthonormal, or with the factors and signs of SatCLIP's released weights."""
+    """Orthonormal functions, or those with the factors and signs of SatCLIP's released weights."""
     low_pass_km: float = 0.0
-    """Harmonics are smoothed by a heat kernel of this standard deviation, in km (0: not at all)."""
+    """Standard deviation in km of a heat kernel that smooths the harmonics (0: none)."""
     learnable_low_pass: bool = False
-    """Whether that length trains, starting at low_pass_km."""
+    """Whether to train the low-pass, starting at low_pass_km."""
     satclip_polynomials: bool = False
-    """Add the rounding errors of SatCLIP's own polynomials, which its L = 40 weights expect."""
+    """Whether to add the rounding errors of SatCLIP's polynomials, as its L = 40 weights need."""
 
     def _check(self, checks: Checks) -> None:
         checks.expect(1 <= self.degree <= 1024, "degree", self.degree, "1 … 1024")
@@ -54,21 +54,20 @@ class SphericalHarmonics(Checked, owner=OWNER):
             checks.expect(self.degree <= 40, "degree", self.degree, "1 … 40, as released")
 
     def module(self, **options: Any) -> HarmonicsEncoding:
-        """The Flax module of these settings; `options` are its attributes."""
+        """Builds the Flax module; `options` are attributes of `EncodingModule`."""
         return HarmonicsEncoding(self, **options)
 
 
 class HarmonicsEncoding(EncodingModule):
     """c_lm · exp(−l(l+1) t) · Y_lm(λ, φ) for l = 0 … L−1, m = −l … l, in column l² + l + m.
 
-    c_lm is 1, or for the weights that SatCLIP released (−1)^l · (π where m = 0, else 1): there the
-    angles are measured from 180° W and the south pole, and a bracket slip scales the zonal ones.
+    c_lm is 1, or `satclip_factors` for SatCLIP's released weights.
 
-    The low-pass is the heat kernel on the sphere. After time t it is a bell whose standard
-    deviation along each axis is σ = R √(2t), R the Earth's radius; two in a row add their squares.
-    It filters the harmonics alone: the network after them still makes higher frequencies.
+    The low-pass is the heat kernel on the sphere: after time t, a bell with standard deviation
+    σ = R √(2t) along each axis, R the Earth's radius. The variances of two low-passes add up. Only
+    the harmonics are smoothed; the network after them still makes higher frequencies.
 
-    Parameters: none; ln σ where the low-pass is learnable. No seam.
+    Parameters: none, or ln σ if the low-pass is learnable. No seam.
 
     References:
         SatCLIP (arXiv 2311.17179); Bülow 2004, "Spherical diffusion for 3D surface smoothing".
@@ -103,14 +102,14 @@ class HarmonicsEncoding(EncodingModule):
 
 @dataclass(frozen=True)
 class Harmonics:
-    """Harmonics times a factor for each, that meet a kernel without existing as a matrix.
+    """Lazy features: scaled harmonics whose product with a kernel never builds the (N, L²) matrix.
 
     Attributes:
         lonlat: (N, 2), degrees.
         degree: Number L of degrees.
-        factor: (L²,), or None for 1.
-        rounded: Whether the zonal ones have SatCLIP's rounding.
-        dtype: Type of the product.
+        factor: (L²,) one factor per harmonic, or None for 1.
+        rounded: Whether zonal harmonics have SatCLIP's rounding errors.
+        dtype: Data type of the product.
     """
 
     lonlat: jax.Array
@@ -125,11 +124,11 @@ class Harmonics:
         return self.lonlat.shape[0], self.degree**2
 
     def astype(self, dtype: Any) -> Harmonics:
-        """The same, for products in this type."""
+        """The same features for products in another dtype."""
         return dataclasses.replace(self, dtype=dtype)
 
     def __matmul__(self, kernel: jax.Array) -> jax.Array:
-        """The product with a kernel (L², m): the factors scale the kernel's rows, which is free."""
+        """The product with a kernel (L², m): (N, m). Factors scale the kernel, not each place."""
         if self.factor is not None:
             kernel = self.factor.astype(kernel.dtype)[:, None] * kernel
         product = harmonics_dense(self.lonlat, kernel.astype(self.dtype), self.degree)
@@ -146,8 +145,8 @@ _PI = Decimal("3.141592653589793238462643383279502884197")
 def zonal_rounding(latitudes: jax.Array, degree: int) -> jax.Array:
     """δ_l(sin φ)/π for l = 0 … L−1: what SatCLIP's rounding adds to the orthonormal Y_l0.
 
-    π is the factor of SatCLIP's zonal functions. Its angle makes cos θ = −sin φ, but its (−1)^l is
-    δ_l's parity.
+    The factor π of SatCLIP's zonal functions is divided out. SatCLIP evaluates them at
+    cos θ = −sin φ; the resulting (−1)^l is part of `satclip_factors`.
 
     Args:
         latitudes: (N,) degrees, float32.
@@ -164,11 +163,13 @@ def zonal_rounding(latitudes: jax.Array, degree: int) -> jax.Array:
 
 @functools.cache
 def coefficient_errors(degree: int) -> np.ndarray:
-    """The errors c' − c as (L, L) float64: row k belongs to xᵏ, column l to δ_l.
+    """Errors c' − c of SatCLIP's printed coefficients: (L, L) float64, xᵏ of δ_l in [k, l].
 
-    With P_l(x) = 2⁻ˡ Σ_j (−1)^j C(l, j) C(2l−2j, l) x^(l−2j) and N = √((2l+1)π/4), c = N · P's own
-    coefficient. N and the product with it were rounded to 53 bits before printing, and the order
-    in which they were decides a few last digits.
+        P_l(x) = 2⁻ˡ Σ_j (−1)^j C(l, j) C(2l−2j, l) x^(l−2j)
+
+    c is a coefficient of P_l times N = √((2l+1)π/4), and c' is c as SatCLIP printed it, to 15
+    digits. Before that, N and the product were rounded to 53 bits. The order of these roundings,
+    repeated here, decides a few last digits.
     """
     errors = np.zeros((degree, degree))
     with localcontext() as context:

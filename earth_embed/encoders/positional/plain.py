@@ -1,4 +1,4 @@
-"""The plainest encodings: the unit vector, and lon and lat on circles."""
+"""The simplest encodings: the unit vector, and lon and lat on circles."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Wrap:
     """Sine and cosine of lon and of lat: 4 features."""
 
     def module(self, **options: Any) -> WrapEncoding:
-        """The Flax module of these settings; `options` are its attributes."""
+        """Builds the Flax module; `options` are attributes of `EncodingModule`."""
         return WrapEncoding(self, **options)
 
 
@@ -25,7 +25,7 @@ class Cartesian:
     """The unit vector: 3 features."""
 
     def module(self, **options: Any) -> CartesianEncoding:
-        """The Flax module of these settings; `options` are its attributes."""
+        """Builds the Flax module; `options` are attributes of `EncodingModule`."""
         return CartesianEncoding(self, **options)
 
 
@@ -49,8 +49,8 @@ class CartesianEncoding(EncodingModule):
 class WrapEncoding(EncodingModule):
     """(sin λ, cos λ, sin φ, cos φ). Parameters: none. Seam: the poles have many longitudes.
 
-    Latitude is not stretched to a full turn, as it is where sin(πφ/90°) is used: that would make
-    one point of the two poles.
+    Latitude is not stretched to a full turn, as by sin(πφ/90°), which would give both poles the
+    same code.
 
     References:
         Mac Aodha et al. 2019, "Presence-Only Geographical Priors" (arXiv 1906.05272).

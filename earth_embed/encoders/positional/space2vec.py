@@ -1,4 +1,4 @@
-"""Space2Vec: sines and cosines of lon and lat at geometric scales, on a grid or in a hexagon."""
+"""Space2Vec and Sphere2Vec: sines and cosines of lon and lat at geometrically spaced scales."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from earth_embed.errors import Checked, Checks
 
 @dataclass(frozen=True)
 class Space2Vec(Checked, owner=OWNER):
-    """Sines and cosines of lon and lat at geometric scales (Space2Vec's grid and theory)."""
+    """Sines and cosines of lon and lat at geometrically spaced scales (Space2Vec)."""
 
     variant: Literal["grid", "theory"] = "theory"
-    """Along lon and lat (4 features a scale), or along three directions 120° apart (6)."""
+    """Directions: lon and lat (4 features per scale), or three at 120° to each other (6)."""
     scales: int = 32
     """Number S of scales."""
     min_radius: float = 0.01
-    """The finest scale, in radians: its sine repeats after 2π times it."""
+    """The finest scale, in radians: its period is 2π times that."""
     max_radius: float = 1.0
     """The coarsest scale, in radians."""
 
@@ -30,20 +30,20 @@ class Space2Vec(Checked, owner=OWNER):
         _check_radii(checks, self)
 
     def module(self, **options: Any) -> Space2VecEncoding:
-        """The Flax module of these settings; `options` are its attributes."""
+        """Builds the Flax module; `options` are attributes of `EncodingModule`."""
         return Space2VecEncoding(self, **options)
 
 
 @dataclass(frozen=True)
 class Sphere2Vec(Checked, owner=OWNER):
-    """Products of sines and cosines of lon and lat at geometric scales (Sphere2Vec)."""
+    """Products of sines and cosines of lon and lat at geometrically spaced scales (Sphere2Vec)."""
 
     variant: Literal["C", "C+", "M", "M+", "DFS"] = "C+"
-    """Features a scale: 3, 7, 5, 8; DFS has 4 S² + 4 S in all."""
+    """The paper's variants, with 3, 7, 5 and 8 features per scale; DFS has 4 S² + 4 S in all."""
     scales: int = 32
     """Number S of scales."""
     min_radius: float = 0.01
-    """The finest scale, in radians: its sine repeats after 2π times it."""
+    """The finest scale, in radians: its period is 2π times that."""
     max_radius: float = 1.0
     """The coarsest scale, in radians."""
 
@@ -51,8 +51,16 @@ class Sphere2Vec(Checked, owner=OWNER):
         _check_radii(checks, self)
 
     def module(self, **options: Any) -> Sphere2VecEncoding:
-        """The Flax module of these settings; `options` are its attributes."""
+        """Builds the Flax module; `options` are attributes of `EncodingModule`."""
         return Sphere2VecEncoding(self, **options)
+
+
+def _check_radii(checks: Checks, settings: Space2Vec | Sphere2Vec) -> None:
+    checks.at_least("scales", settings.scales, 1)
+    checks.positive("min_radius", settings.min_radius)
+    ordered = settings.min_radius <= settings.max_radius
+    allowed = f"at most max_radius = {settings.max_radius}"
+    checks.expect(ordered, "min_radius", settings.min_radius, allowed)
 
 
 _DIRECTIONS = {
@@ -64,11 +72,11 @@ _DIRECTIONS = {
 class Space2VecEncoding(EncodingModule):
     """sin(f_i ⟨a_j, (λ, φ)⟩) and the cosines, for directions a_j and S frequencies f_i.
 
-    grid: a_j along lon and along lat; theory: three a_j 120° apart. The features of one scale
-    follow those of the last: for each direction the sine, then the cosine. Angles are in radians.
+    "grid" has a_j along lon and lat, "theory" three a_j 120° apart. Features are ordered by scale,
+    then by direction: the sine, then the cosine. Angles are in radians.
 
-    Parameters: none. Seam: a frequency that is no whole number does not close at the antimeridian,
-    and the poles have many longitudes.
+    Parameters: none. Seam: waves of non-integer frequency do not close at the antimeridian, and the
+    poles have many longitudes.
 
     References:
         Mai et al. 2020, "Multi-Scale Representation Learning for Spatial Feature Distributions
@@ -80,7 +88,7 @@ class Space2VecEncoding(EncodingModule):
 
     @property
     def width(self) -> int:
-        """2 features a direction and scale."""
+        """2 features per direction and scale."""
         return 2 * len(_DIRECTIONS[self.config.variant]) * self.config.scales
 
     def __call__(self, lonlat: jax.Array) -> jax.Array:
@@ -92,7 +100,7 @@ class Space2VecEncoding(EncodingModule):
 
 
 def geometric_frequencies(config: Space2Vec | Sphere2Vec) -> jax.Array:
-    """f_i from 1/max_radius to 1/min_radius in equal ratios: (S,) float32, lowest first."""
+    """Frequencies f_i from 1/max_radius to 1/min_radius, geometrically spaced: (S,) float32."""
     ends = 1 / config.max_radius, 1 / config.min_radius
     return jnp.asarray(np.geomspace(*ends, config.scales), jnp.float32)
 
@@ -101,7 +109,7 @@ _FEATURES = {"C": 3, "C+": 7, "M": 5, "M+": 8}
 
 
 class Sphere2VecEncoding(EncodingModule):
-    """Features of S frequencies f_i; λ, φ in radians, and a superscript i multiplies by f_i.
+    """Features at S frequencies f_i, with λⁱ = f_i λ and φⁱ = f_i φ in radians.
 
         C    sin φⁱ, cos φⁱ cos λⁱ, cos φⁱ sin λⁱ
         M    sin φⁱ, cos φⁱ cos λ, cos φ cos λⁱ, cos φⁱ sin λ, cos φ sin λⁱ
@@ -110,11 +118,11 @@ class Sphere2VecEncoding(EncodingModule):
         DFS  sin φⁱ, cos φⁱ, sin λⁱ, cos λⁱ, and the four products of each of
              sin φⁱ, cos φⁱ with each of sin λʲ, cos λʲ
 
-    The features of one scale follow those of the last; in DFS, first all i of each single, then all
-    (i, j) of each product, j fastest.
+    Features are ordered by scale; in DFS, each single term for all i, then each product for all
+    (i, j), j fastest.
 
-    Parameters: none. Seam: only at frequency 1 is C the unit vector; at others, cos φⁱ does not
-    vanish at the poles, and λⁱ does not close at the antimeridian unless f_i is a whole number.
+    Parameters: none. Seam: C is the unit vector only at frequency 1. At others, cos φⁱ does not
+    vanish at the poles, and waves of non-integer frequency do not close at the antimeridian.
 
     References:
         Mai et al. 2023, "Sphere2Vec" (arXiv 2306.17624).
@@ -125,7 +133,7 @@ class Sphere2VecEncoding(EncodingModule):
 
     @property
     def width(self) -> int:
-        """3, 7, 5 or 8 features a scale, or 4 S² + 4 S."""
+        """3, 7, 5 or 8 features per scale, or 4 S² + 4 S in all."""
         scales = self.config.scales
         if self.config.variant == "DFS":
             return 4 * scales**2 + 4 * scales
@@ -160,11 +168,3 @@ class Sphere2VecEncoding(EncodingModule):
         if variant == "M+":
             features += [cos_lat, sin_lon, cos_lon]
         return jnp.stack(features, axis=-1).reshape(len(lonlat), -1)
-
-
-def _check_radii(checks: Checks, settings: Space2Vec | Sphere2Vec) -> None:
-    checks.at_least("scales", settings.scales, 1)
-    checks.positive("min_radius", settings.min_radius)
-    ordered = settings.min_radius <= settings.max_radius
-    allowed = f"at most max_radius = {settings.max_radius}"
-    checks.expect(ordered, "min_radius", settings.min_radius, allowed)

@@ -22,9 +22,9 @@ class SphereFourier(Checked, owner=OWNER):
     """Random Fourier features of the unit vector: several scales, no seam."""
 
     frequencies: int = 256
-    """Random frequencies of each scale; twice as many features."""
+    """Random frequencies per scale; each makes two features."""
     wavelengths_km: tuple[float, ...] = (20_000.0, 5000.0, 1250.0, 300.0)
-    """Typical wavelength of each scale's waves, in km."""
+    """Typical wavelength of each scale, in km."""
 
     def _check(self, checks: Checks) -> None:
         checks.at_least("frequencies", self.frequencies, 1)
@@ -36,17 +36,17 @@ class SphereFourier(Checked, owner=OWNER):
         return len(self.wavelengths_km)
 
     def module(self, **options: Any) -> SphereFourierEncoding:
-        """The Flax module of these settings; `options` are its attributes."""
+        """Builds the Flax module; `options` are attributes of `EncodingModule`."""
         return SphereFourierEncoding(self, **options)
 
 
 class SphereFourierEncoding(EncodingModule):
     """cos 2πBu and sin 2πBu of the unit vector u, with F rows B ~ N(0, (R/ℓ)² I) for each ℓ.
 
-    A row of length R/ℓ is a plane wave through space whose wavelength is ℓ, cut by the sphere.
-    Features of one scale follow those of the last: F cosines, then F sines.
+    A row of length R/ℓ is a plane wave in space with wavelength ℓ, evaluated on the sphere.
+    Features are ordered by scale: F cosines, then F sines.
 
-    Parameters: 3 F for each scale, drawn once and frozen. No seam.
+    Parameters: 3 F per scale, drawn once and frozen. No seam.
 
     References:
         Tancik et al. 2020, "Fourier Features Let Networks Learn High Frequency Functions"
@@ -57,7 +57,7 @@ class SphereFourierEncoding(EncodingModule):
 
     @property
     def width(self) -> int:
-        """2 F features a scale."""
+        """2 F features per scale."""
         return self.config.scales * 2 * self.config.frequencies
 
     @nn.compact
@@ -72,14 +72,14 @@ class SphereFourierEncoding(EncodingModule):
 
 
 def waves(turns: jax.Array) -> jax.Array:
-    """Cos 2πp and sin 2πp of phases p.
+    """Computes cos 2πp and sin 2πp of phases p.
 
     Args:
-        turns: (N, S, F) for S scales, in turns, less than about one. (Larger phases are reduced by
-            whole turns first: 2πp would lose as many digits as p has before the point.)
+        turns: (N, S, F) phases of S scales in turns, reduced to less than about one turn: 2πp
+            loses as many digits as p has before the decimal point.
 
     Returns:
-        (N, S · 2F): scale after scale, F cosines and then F sines.
+        (N, S · 2F): for each scale, F cosines and then F sines.
     """
     angle = 2 * jnp.pi * turns
     both = jnp.concatenate([cosine(angle), sine(angle)], axis=-1)  # (N, S, 2F)
@@ -87,7 +87,7 @@ def waves(turns: jax.Array) -> jax.Array:
 
 
 def random_frequencies(sigmas: Sequence[float]) -> nn.initializers.Initializer:
-    """Initialiser N(0, σ²) with one σ for each entry of the first axis."""
+    """Initialiser N(0, σ²) with one σ per entry of the first axis."""
 
     def init(key: jax.Array, shape: Any, dtype: Any = jnp.float32) -> jax.Array:
         return jax.random.normal(key, shape, dtype) * jnp.asarray(sigmas, dtype)[:, None, None]

@@ -7,7 +7,7 @@ import pytest
 
 from earth_embed.config import HashGrid
 from earth_embed.coordinates import EARTH_RADIUS_KM, unit_vector
-from earth_embed.encoders.positional.hash_grid import interpolate
+from earth_embed.encoders.positional.learnable import interpolate
 from tests.conftest import random_places
 from tests.encoders.positional.features import draw, encode
 

