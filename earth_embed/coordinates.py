@@ -76,6 +76,14 @@ def unit_vector(lonlat: np.ndarray) -> np.ndarray:
     return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
 
 
+def equal_area(count: int) -> np.ndarray:
+    """A Fibonacci lattice: (count, 2), degrees; each point represents the same area."""
+    i = np.arange(count)
+    lat = np.degrees(np.arcsin((2 * i + 1) / count - 1))
+    golden = (1 + 5**0.5) / 2
+    return np.stack([360 * (i / golden % 1) - 180, lat], axis=1)
+
+
 def _stack(lon: ArrayLike, lat: ArrayLike | None) -> np.ndarray:
     if lat is None:
         lonlat = np.array(lon, dtype=np.float64, ndmin=2)

@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 from earth_embed import config
+from earth_embed.coordinates import equal_area
 from earth_embed.datasets.packaged import on_land
 from earth_embed.encoders.positional import Encoding
 
@@ -118,13 +119,6 @@ def compiled(encoding: Encoding) -> Any:
         return module.apply(params, lonlat) @ jnp.eye(module.width, dtype=jnp.float32)
 
     return lambda lonlat: np.asarray(features(jnp.asarray(lonlat, jnp.float32)))
-
-
-def equal_area(count: int) -> np.ndarray:
-    """A Fibonacci lattice on the sphere: (count, 2) degrees."""
-    i = np.arange(count)
-    lat = np.degrees(np.arcsin((2 * i + 1) / count - 1))
-    return np.stack([360 * (i * (5**0.5 - 1) / 2 % 1) - 180, lat], axis=1)
 
 
 if __name__ == "__main__":

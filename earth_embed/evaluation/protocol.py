@@ -48,7 +48,8 @@ def evaluate(
     Args:
         features: Name → (N, D) features at the places of `labels`.
         labels: N labelled places.
-        settings: What to run; None for the defaults.
+        settings: What to run; None for the defaults. `tasks` is not read: all targets of `labels`
+            are scored.
         name: The feature to evaluate; the others are baselines.
         progress: Whether to show a progress bar.
 
@@ -139,18 +140,6 @@ def out_of_block(
         for target in targets:
             predictions[target.name][outer.test] = predict(target)
     return predictions
-
-
-def select_targets(labels: Labels, tasks: tuple[str, ...]) -> dict[str, Target]:
-    """The targets of the tasks.
-
-    Raises:
-        ConfigError: a task is unknown.
-    """
-    unknown = [task for task in tasks if task not in labels.targets]
-    if unknown:
-        raise ConfigError(f"no task {unknown}: expected some of {sorted(labels.targets)}")
-    return {task: labels.targets[task] for task in tasks}
 
 
 def _probe(

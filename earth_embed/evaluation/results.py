@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from earth_embed.errors import DataError
-from earth_embed.evaluation.scores import HEADLINE, Interval, Kind, mean_interval, paired_difference
+from earth_embed.evaluation.scores import HEADLINE, Interval, mean_interval, paired_difference
 from earth_embed.evaluation.settings import Settings
 from earth_embed.files import write_text
+from earth_embed.tasks.labels import Kind
 from earth_embed.training.run_dir import package_versions
 
 INTERPOLATION = "label interpolation"

@@ -15,7 +15,7 @@ from earth_embed.coordinates import unit_vector
 from earth_embed.encoders.harmonics.basis import spherical_harmonics
 from earth_embed.encoders.location import harmonics_in
 from earth_embed.errors import ConfigError, RunError
-from earth_embed.evaluation.protocol import evaluate, out_of_block, select_targets
+from earth_embed.evaluation.protocol import evaluate, out_of_block
 from earth_embed.evaluation.report import print_summary, write_report
 from earth_embed.evaluation.results import MEAN, Results, join
 from earth_embed.evaluation.settings import Settings
@@ -123,6 +123,18 @@ def baselines(run: str | Path, lonlat: np.ndarray) -> dict[str, np.ndarray]:
         f"harmonics L={degree}": np.asarray(harmonics),
         "untrained encoder": np.asarray(start(lonlat)),
     }
+
+
+def select_targets(labels: Labels, tasks: tuple[str, ...]) -> dict[str, Target]:
+    """The targets of the tasks.
+
+    Raises:
+        ConfigError: a task is unknown.
+    """
+    unknown = [task for task in tasks if task not in labels.targets]
+    if unknown:
+        raise ConfigError(f"no task {unknown}: expected some of {sorted(labels.targets)}")
+    return {task: labels.targets[task] for task in tasks}
 
 
 def _read_labels(labels: Labels, settings: Settings, own_tasks: Sequence[Task]) -> list[Labels]:

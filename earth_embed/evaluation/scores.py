@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score, r2_score
 
-Kind = Literal["regression", "classification"]
+from earth_embed.tasks.labels import Kind
 
 HEADLINE: dict[Kind, str] = {"regression": "r2", "classification": "accuracy"}
 """The score that tables show and that is averaged over tasks."""
@@ -79,12 +78,11 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
     return Interval(float(array.mean()), float(t * array.std(ddof=1) / np.sqrt(array.size)))
 
 
-def paired_difference(first: ArrayLike, second: ArrayLike, confidence: float = 0.95) -> Interval:
+def paired_difference(first: ArrayLike, second: ArrayLike) -> Interval:
     """Mean of first − second over the same splits: the difficulty of a split cancels.
 
     Args:
         first: (n,) scores, one per split.
         second: (n,) scores on the same splits.
-        confidence: Coverage of the interval.
     """
-    return mean_interval(np.asarray(first, np.float64) - np.asarray(second, np.float64), confidence)
+    return mean_interval(np.asarray(first, np.float64) - np.asarray(second, np.float64))

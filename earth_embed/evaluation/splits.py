@@ -83,10 +83,8 @@ def draw_splits(
         else:
             for seed in range(settings.seeds):
                 splits[seed, 0] = hold_out(groups, rows, seed, settings.test_fraction)
-        for (
-            seed,
-            _,
-        ), split in splits.items():  # as the probes will, so that it fails before any work
+        # As the probes will, so that it fails before any work.
+        for (seed, _), split in splits.items():
             inner_split(groups, split.train, seed, settings.test_fraction)
     except DataError as error:
         raise DataError(f"{kind} of {', '.join(labels.targets)}: {error}") from error

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from earth_embed.coordinates import equal_area
 from earth_embed.datasets.packaged import on_land
 from earth_embed.errors import DataError, require
 from earth_embed.files import atomic_output, check_suffix
@@ -113,7 +114,7 @@ def _paint(
     coastlines: bool,
 ) -> np.ndarray:
     """Draws the map, (H, 2H, 3) uint8, north up, starting at 180° W."""
-    sample = _equal_area(_SAMPLE)
+    sample = equal_area(_SAMPLE)
     if land_only:
         sample = sample[on_land(sample)]
     colours = _Colours.fit(encoder(sample))
@@ -141,14 +142,6 @@ def _pixel_centres(rows: np.ndarray, height: int) -> np.ndarray:
     step = 180 / height
     lon, lat = np.meshgrid(-180 + (np.arange(2 * height) + 0.5) * step, 90 - (rows + 0.5) * step)
     return np.stack([lon.ravel(), lat.ravel()], axis=1)
-
-
-def _equal_area(count: int) -> np.ndarray:
-    """A Fibonacci lattice: (count, 2), degrees; each point represents the same area."""
-    i = np.arange(count)
-    lat = np.degrees(np.arcsin((2 * i + 1) / count - 1))
-    golden = (1 + 5**0.5) / 2
-    return np.stack([360 * (i / golden % 1) - 180, lat], axis=1)
 
 
 def _coast(rows: np.ndarray, height: int, finer: int = 4) -> np.ndarray:

@@ -13,6 +13,8 @@ from earth_embed.coordinates import check_lonlat
 from earth_embed.data.tfds import prepare, read_columns
 from earth_embed.errors import DataError
 
+Kind = Literal["regression", "classification"]
+
 
 @dataclass(frozen=True)
 class Target:
@@ -31,7 +33,7 @@ class Target:
 
     name: str
     values: np.ndarray
-    kind: Literal["regression", "classification"]
+    kind: Kind
     classes: tuple[str, ...]
     unit: str
     layers: frozenset[str]

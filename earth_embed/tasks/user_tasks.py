@@ -15,7 +15,7 @@ import numpy as np
 
 from earth_embed.errors import ConfigError, DataError
 from earth_embed.geotable import TABLE_SUFFIXES, read_geotable
-from earth_embed.tasks.labels import Labels, Target
+from earth_embed.tasks.labels import Kind, Labels, Target
 from earth_embed.tasks.polygons import IN_NO_POLYGON, POLYGON_SUFFIXES, polygon_of, read_polygons
 from earth_embed.tasks.rasters import RASTER_SUFFIXES, pixels_at
 
@@ -182,9 +182,7 @@ def _cells(column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.where(missing, "", column), missing
 
 
-def _form(
-    task: Task, values: np.ndarray
-) -> tuple[Literal["regression", "classification"], np.ndarray, tuple[str, ...]]:
+def _form(task: Task, values: np.ndarray) -> tuple[Kind, np.ndarray, tuple[str, ...]]:
     """Kind, values and class names of the target."""
     text = values.dtype == object
     if text or task.form == "class":

@@ -17,6 +17,8 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from earth_embed.files import write_text
+
 FOLDER = Path(__file__).parent
 HUGE_PAGES = "GLIBC_TUNABLES=glibc.malloc.hugetlb=1"
 BENCHMARKS = {
@@ -55,9 +57,8 @@ def main():
         if status:
             failed.append(name)
         kept = [f"## {name}\n\n{sections[name]}\n" for name in BENCHMARKS if name in sections]
-        write(
-            options.output, "\n".join([TITLE, *kept])
-        )  # after each, so an interruption loses little
+        # After each, so that an interruption loses little.
+        write_text(options.output, "\n".join([TITLE, *kept]))
     print(f"wrote {options.output}" + (f"; failed: {', '.join(failed)}" if failed else ""))
     sys.exit(bool(failed))
 
@@ -114,13 +115,6 @@ def installed(name):
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def write(path, text):
-    """Replaces a file atomically."""
-    temporary = path.with_suffix(f".{os.getpid()}")
-    temporary.write_text(text)
-    temporary.replace(path)
 
 
 if __name__ == "__main__":

@@ -68,9 +68,8 @@ def compare(name, source, batch, peer, step, rounds):
     bare = []
     for i in range(rounds):
         bare.append(peer())
-        for loader, workers in list(sides)[
-            :: -1 if i % 2 else 1
-        ]:  # so that a slow spell hits all alike
+        # The order alternates, so that a slow spell hits all alike.
+        for loader, workers in list(sides)[:: -1 if i % 2 else 1]:
             settings = Input(loader=loader, workers=workers, prefetch=PREFETCH)
             speed, _ = drain(source, settings, batch, batches, 0)
             _, share = drain(source, settings, batch, batches, step)

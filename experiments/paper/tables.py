@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from earth_embed.evaluation.results import INTERPOLATION, MEAN, Results, Row
-from earth_embed.evaluation.scores import Interval, paired_difference
+from earth_embed.evaluation.scores import paired_difference
 from earth_embed.evaluation.settings import Settings
 
 INTERVALS = (
@@ -115,7 +115,7 @@ def gains(scores: Scores, comparisons: Sequence[tuple[str, str]]) -> list[str]:
         pairs = [[scores.scores(row, split, c) for row in (one, other)] for c in scores.columns]
         pairs.append([scores.mean_without(row, split, first) for row in (one, other)])
         cells = [
-            f"{_signed(paired_difference(a.mean(axis=0), b.mean(axis=0)))} "
+            f"{paired_difference(a.mean(axis=0), b.mean(axis=0)).signed} "
             f"({int((a > b).sum())}/{a.size})"
             for a, b in pairs
         ]
@@ -136,8 +136,3 @@ def words(name: str) -> str:
 def _cell(scores: Scores, row: Row, column: str, labels: int | None = None) -> str:
     """A row's mean score in each kind of split."""
     return " / ".join(f"{scores.scores(row, s, column, labels).mean():.3f}" for s in scores.splits)
-
-
-def _signed(gain: Interval) -> str:
-    width = "" if gain.half_width is None else f" ± {gain.half_width:.3f}"
-    return f"{gain.mean:+.3f}{width}"

@@ -11,7 +11,7 @@ from rich.console import Console
 from earth_embed.coordinates import block_of, unit_vector
 from earth_embed.errors import ConfigError, DataError
 from earth_embed.evaluation import run
-from earth_embed.evaluation.protocol import evaluate, out_of_block, select_targets
+from earth_embed.evaluation.protocol import evaluate, out_of_block
 from earth_embed.evaluation.report import print_summary, write_report
 from earth_embed.evaluation.results import INTERPOLATION, MEAN, Row, load_results
 from earth_embed.evaluation.scores import score
@@ -141,7 +141,7 @@ def test_summary_names_rows_and_winner(results):
 
 def test_unknown_task_and_settings_name_what_there_is(features, labels):
     with pytest.raises(ConfigError, match=r"'depth'.*'height', 'zone'"):
-        select_targets(labels, ("depth",))
+        run.select_targets(labels, ("depth",))
     with pytest.raises(ConfigError, match=r"probes = \('forest',\).*ridge.*mlp"):
         Settings(probes=("forest",))
     with pytest.raises(ConfigError, match="'best' must be one of the features"):

@@ -74,7 +74,9 @@ def test_each_task_is_scored_on_its_own_rows_and_says_what_it_left_out(stand_ins
 
     south = int((labels.lonlat[:, 1] < 0).sum())
     assert {task: places.scored for task, places in results.places.items()} == {
-        **{"height": 400, "south": south, "towns": 100}
+        "height": 400,
+        "south": south,
+        "towns": 100,
     }
     for record in results.records:
         assert record.train + record.test == results.places[record.task].scored

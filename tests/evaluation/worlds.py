@@ -4,13 +4,12 @@ import numpy as np
 
 from earth_embed.coordinates import unit_vector
 from earth_embed.tasks.labels import Labels, Target
+from tests.conftest import random_places
 
 
 def places(count, seed=0):
     """Uniform on the sphere, (count, 2) degrees."""
-    rng = np.random.default_rng(seed)
-    lat = np.degrees(np.arcsin(rng.uniform(-1, 1, count)))
-    return np.stack([rng.uniform(-180, 180, count), lat], axis=1)
+    return random_places(np.random.default_rng(seed), count)
 
 
 def regression(values, name="height", layers=()):
