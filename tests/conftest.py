@@ -42,8 +42,27 @@ from earth_embed.config import (  # noqa: E402
 )
 from earth_embed.data import Splits  # noqa: E402
 from earth_embed.data.sources import ArraySource  # noqa: E402
+from tests import fuzzing  # noqa: E402
 
 METHODS = {"pair": Pair(), "melt": Melt(), "salt": Salt()}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """Notes how many examples a test tried, where the report carries it to the main process."""
+    before = fuzzing.tried
+    try:
+        return (yield)
+    finally:
+        if tries := fuzzing.tried - before:
+            item.user_properties.append(("tries", tries))
+
+
+def pytest_terminal_summary(terminalreporter):
+    reports = [r for rs in terminalreporter.stats.values() for r in rs if hasattr(r, "when")]
+    properties = [dict(r.user_properties) for r in reports if r.when == "call"]
+    if tries := sum(each.get("tries", 0) for each in properties):
+        terminalreporter.write_line(f"tried {tries:,} hostile inputs (EARTH_EMBED_TRIES multiplies)")
 
 
 @pytest.fixture
