@@ -62,7 +62,7 @@ def pytest_terminal_summary(terminalreporter):
     reports = [r for rs in terminalreporter.stats.values() for r in rs if hasattr(r, "when")]
     properties = [dict(r.user_properties) for r in reports if r.when == "call"]
     if tries := sum(each.get("tries", 0) for each in properties):
-        terminalreporter.write_line(f"tried {tries:,} hostile inputs (EARTH_EMBED_TRIES multiplies)")
+        terminalreporter.write_line(f"tried {tries:,} hostile inputs (see EARTH_EMBED_TRIES)")
 
 
 @pytest.fixture

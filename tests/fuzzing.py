@@ -1,6 +1,6 @@
 """Property-based tests of files and input from elsewhere, and the count of what they tried.
 
-    EARTH_EMBED_TRIES=20 pytest -n 2 tests     # twenty times as many examples
+EARTH_EMBED_TRIES=20 pytest -n 2 tests     # twenty times as many examples
 """
 
 import functools
