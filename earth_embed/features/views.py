@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from earth_embed.coordinates import EARTH_RADIUS_KM, unit_vector
-from earth_embed.errors import Checks
+from earth_embed.errors import Checked, Checks
 
 SMALLEST_BLUR = 0.1
 """Smallest σ of a blur, pixels, as in SimCLR."""
@@ -26,7 +26,7 @@ _BLURRED = 0.5
 
 
 @dataclass(frozen=True)
-class ViewSettings:
+class ViewSettings(Checked, owner="the views"):
     """The views of each sample. The first is plain; the others are augmented at random."""
 
     views: int = 1
@@ -42,9 +42,7 @@ class ViewSettings:
     seed: int = 0
     """Seed of the augmented views."""
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        checks = Checks("the views", self)
+    def _check(self, checks: Checks) -> None:
         checks.at_least("views", self.views, 1)
         checks.at_least("seed", self.seed, 0)
         checks.expect(
@@ -72,7 +70,6 @@ class ViewSettings:
             self.views,
             "1, as all views would be the same",
         )
-        checks.raise_if_any()
 
 
 def augment(key: jax.Array, image: jax.Array, settings: ViewSettings) -> jax.Array:
