@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Literal
 
+from earth_embed.checks import Checked, Checks
 from earth_embed.config.objective import (
     Loss,
     Melt,
@@ -23,7 +24,6 @@ from earth_embed.config.objective import (
 )
 from earth_embed.config.training import Checkpoints, Input, MeshConfig, Optimizer
 from earth_embed.encoders.location import Location, LocationConfig
-from earth_embed.errors import Checked, Checks
 
 
 @dataclass(frozen=True)

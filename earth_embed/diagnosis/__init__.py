@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from earth_embed.errors import Checked, Checks
+from earth_embed.checks import Checked, Checks
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from earth_embed.checks import Checked, Checks
 from earth_embed.encoders.networks import Network
 from earth_embed.encoders.networks.siren import Siren
 from earth_embed.encoders.networks.token_transformer import TokenTransformer
 from earth_embed.encoders.positional import Concatenation, Encoding, MultiScale
 from earth_embed.encoders.positional.harmonics import SphericalHarmonics
-from earth_embed.errors import Checked, Checks
 from earth_embed.hashing import named_key
 
 

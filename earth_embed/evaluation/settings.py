@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from earth_embed.errors import Checked, Checks
+from earth_embed.checks import Checked, Checks
 
 PROBES = ("ridge", "mlp")
 

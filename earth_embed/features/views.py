@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from earth_embed.checks import Checked, Checks
 from earth_embed.coordinates import EARTH_RADIUS_KM, unit_vector
-from earth_embed.errors import Checked, Checks
 
 SMALLEST_BLUR = 0.1
 """Smallest σ of a blur, pixels, as in SimCLR."""

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from earth_embed.checks import Checked, Checks
 from earth_embed.coordinates import EARTH_RADIUS_KM
 from earth_embed.encoders.harmonics.basis import (
     degree_and_order,
@@ -21,7 +22,6 @@ from earth_embed.encoders.harmonics.basis import (
     satclip_factors,
 )
 from earth_embed.encoders.positional.base import OWNER, EncodingModule
-from earth_embed.errors import Checked, Checks
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from earth_embed.checks import Checked, Checks
 from earth_embed.coordinates import EARTH_RADIUS_KM
 from earth_embed.encoders.positional.base import OWNER, EncodingModule
 from earth_embed.encoders.positional.plain import unit_vector
-from earth_embed.errors import Checked, Checks
 
 
 @dataclass(frozen=True)
