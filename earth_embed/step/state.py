@@ -25,7 +25,7 @@ Batch = dict[str, Any]
 Metrics = dict[str, jax.Array]
 
 LossFunction = Callable[[Params, Batch, jax.Array], tuple[jax.Array, Metrics]]
-"""(trained parameters, batch, step) → (loss, metrics)"""
+"""(parameters of all towers, batch, step) → (loss, metrics)"""
 
 
 @flax.struct.dataclass

@@ -185,7 +185,7 @@ def test_json_round_trip(method, location, rate, layers):
         (lambda: Modality("m", "d", "f", mean=float("nan")), "mean = nan: expected a finite"),
         (
             lambda: Modality("m", "d", "f", geo_layers="elevation"),
-            "layers = 'elevation': expected a t",
+            "geo_layers = 'elevation': expected a t",
         ),
         (lambda: LogitScale(learnable=1), "learnable = 1: expected bool"),
         (lambda: Experiment("e", (IMAGE, TEXT), "melt"), "method = 'melt': expected Pair or Melt"),

@@ -11,12 +11,9 @@ from earth_embed.methods.batch import JointBatch
 from earth_embed.step.mesh import build_mesh, over_batch
 
 
-def parts_of(sizes, width=2):
+def parts_of(sizes):
     """Row r of modality m holds m and r."""
-    return [
-        jnp.stack([jnp.full(size, m), jnp.arange(size)] + [jnp.zeros(size, int)] * (width - 2), 1)
-        for m, size in enumerate(sizes)
-    ]
+    return [jnp.stack([jnp.full(size, m), jnp.arange(size)], 1) for m, size in enumerate(sizes)]
 
 
 @settings(deadline=None, max_examples=20)

@@ -49,7 +49,7 @@ class SphericalHarmonics(Checked, owner=OWNER):
                 self.normalisation == "satclip",
                 "normalisation",
                 self.normalisation,
-                "one of 'satclip'",
+                "'satclip' with satclip_polynomials",
             )
             checks.expect(self.degree <= 40, "degree", self.degree, "1 … 40, as released")
 
