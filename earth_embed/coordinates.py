@@ -76,6 +76,12 @@ def unit_vector(lonlat: np.ndarray) -> np.ndarray:
     return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
 
 
+def lonlat_of(vectors: np.ndarray) -> np.ndarray:
+    """The places (N, 2), degrees, in the direction of vectors (N, 3); exact at the poles too."""
+    x, y, z = vectors.T
+    return np.degrees(np.stack([np.arctan2(y, x), np.arctan2(z, np.hypot(x, y))], axis=-1))
+
+
 def equal_area(count: int) -> np.ndarray:
     """A Fibonacci lattice: (count, 2), degrees; each point represents the same area."""
     i = np.arange(count)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
+from earth_embed.cells import hash_cells
 from earth_embed.coordinates import EARTH_RADIUS_KM, block_of, unit_vector
 from earth_embed.datasets.builder import SEED, Columns, PlacesBuilder
 from earth_embed.datasets.packaged import (
@@ -19,7 +20,6 @@ from earth_embed.datasets.packaged import (
     read_pvlib,
 )
 from earth_embed.datasets.training_sets import turbidity_at
-from earth_embed.hashing import hash_string, mix64
 
 KOPPEN_ZONES = (
     *("Af", "Am", "As", "Aw"),
@@ -101,9 +101,8 @@ class LandLabels(PlacesBuilder):
 
     def splits_of(self, lonlat: np.ndarray) -> dict[str, np.ndarray]:
         """Two in five 10° blocks are for validation."""
-        key = np.uint64(hash_string("land_labels"))
         block = block_of(np.asarray(lonlat, np.float64), BLOCK_DEGREES)
-        held_out = mix64(mix64(block) ^ key) % np.uint64(5) < 2
+        held_out = hash_cells(block, "land_labels") % np.uint64(5) < 2
         return {"validation": held_out, "test": ~held_out}
 
 

@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from earth_embed.checks import Checked, Checks
-from earth_embed.coordinates import EARTH_RADIUS_KM, unit_vector
+from earth_embed.coordinates import EARTH_RADIUS_KM, lonlat_of, unit_vector
 
 SMALLEST_BLUR = 0.1
 """Smallest σ of a blur, pixels, as in SimCLR."""
 
-HALF_CIRCUMFERENCE_M = 20_015_114.0
+HALF_CIRCUMFERENCE_M = 1000 * math.pi * EARTH_RADIUS_KM
 """Distance from a point to its antipode, metres."""
 
 _RATIO = 4 / 3
@@ -222,5 +222,4 @@ def jitter(keys: jax.Array, lonlat: np.ndarray, metres: float) -> np.ndarray:
     east = np.stack([-np.sin(lon), np.cos(lon), np.zeros_like(lon)], axis=-1)
     north = np.stack([-np.sin(lat) * np.cos(lon), -np.sin(lat) * np.sin(lon), np.cos(lat)], axis=-1)
     tangent = np.cos(beta) * north + np.sin(beta) * east
-    x, y, z = (np.cos(delta) * unit_vector(lonlat) + np.sin(delta) * tangent).T
-    return np.degrees(np.stack([np.arctan2(y, x), np.arctan2(z, np.hypot(x, y))], axis=-1))
+    return lonlat_of(np.cos(delta) * unit_vector(lonlat) + np.sin(delta) * tangent)

@@ -3,7 +3,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from earth_embed.config import (
@@ -153,7 +153,6 @@ locations = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(
     method=st.sampled_from(
         [Melt(quotas=(100, 156)), Melt(negatives="within"), Salt(3, "shuffled")]

@@ -15,7 +15,7 @@ from earth_embed.step.mesh import (
 )
 from earth_embed.step.state import Updater
 from earth_embed.step.towers import Towers
-from earth_embed.training.feed import example_shapes, feed
+from earth_embed.training.feed import feed, one_sample_each
 
 
 class Setup:
@@ -29,7 +29,7 @@ class Setup:
         counts = {name: len(source) for name, source in self.training.items()}
         self.method = build_method(self.towers, counts, self.mesh)
         self.update = Updater(self.towers, partial(gathered, mesh=self.mesh))
-        init = partial(self.update.init, example_shapes(self.training))
+        init = partial(self.update.init, one_sample_each(self.training))
         shardings = split_state(jax.eval_shape(init), self.mesh, split_from=16)
         self.state = init_sharded(init, shardings)
         self.traces = 0

@@ -16,7 +16,7 @@ def parts_of(sizes):
     return [jnp.stack([jnp.full(size, m), jnp.arange(size)], 1) for m, size in enumerate(sizes)]
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=4))
 def test_split_undoes_join_and_groups_name_each_rows_modality(sizes):
     joint, parts = JointBatch(sizes), parts_of(sizes)
