@@ -64,14 +64,7 @@ def check_lonlat(lon: ArrayLike, lat: ArrayLike | None = None) -> np.ndarray:
 
 
 def unit_vector(lonlat: np.ndarray) -> np.ndarray:
-    """Points on the unit sphere.
-
-    Args:
-        lonlat: (N, 2), degrees.
-
-    Returns:
-        (N, 3) float64: (cos φ cos λ, cos φ sin λ, sin φ).
-    """
+    """Places (N, 2), degrees, as points (cos φ cos λ, cos φ sin λ, sin φ): (N, 3) float64."""
     lon, lat = np.radians(np.asarray(lonlat, np.float64)).T
     return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
 
@@ -116,11 +109,7 @@ def _first(bad: np.ndarray) -> str:
 
 
 def block_of(lonlat: np.ndarray, degrees: float) -> np.ndarray:
-    """The block of a regular lon–lat grid that holds each point.
-
-    Args:
-        lonlat: (N, 2), degrees.
-        degrees: Side of a block.
+    """The block, `degrees` wide, of a regular lon–lat grid that holds each point (N, 2), degrees.
 
     Returns:
         (N,) int64 identifiers, the same on every machine.

@@ -56,16 +56,10 @@ def parse(kind: Any, arguments: list[str], program: str, description: str | None
 def parse_parts(
     arguments: list[str], program: str, *parts: Any, description: str | None = None
 ) -> list[Any]:
-    """Parses the options of several dataclasses as if they were one.
+    """Parses the options of several dataclasses as if they were one; returns an instance of each.
 
-    Args:
-        arguments: What the user typed.
-        program: The command as the user calls it.
-        parts: Dataclasses, or instances, whose values are then the defaults.
-        description: What `--help` says first.
-
-    Returns:
-        One instance per part.
+    A part may itself be an instance, whose values are then the defaults. The other arguments are
+    those of `parse`.
     """
     fields: list[Any] = [
         (f"part_{i}", Annotated[part, _TOP_LEVEL])

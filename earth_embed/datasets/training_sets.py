@@ -141,13 +141,9 @@ class LinkeTurbidity(PlacesBuilder):
 
 
 def turbidity_at(lonlat: np.ndarray) -> np.ndarray:
-    """Monthly Linke turbidity, as from pvlib.clearsky.lookup_linke_turbidity uninterpolated.
+    """Monthly Linke turbidity (N, 12), float32, of places (N, 2), degrees.
 
-    Args:
-        lonlat: (N, 2), degrees.
-
-    Returns:
-        (N, 12) float32.
+    As from pvlib.clearsky.lookup_linke_turbidity, uninterpolated.
     """
     # The file holds 20 times the turbidity.
     return nearest(read_pvlib("LinkeTurbidities.h5", "LinkeTurbidity"), lonlat) / np.float32(20)

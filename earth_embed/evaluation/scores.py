@@ -79,10 +79,5 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
 
 
 def paired_difference(first: ArrayLike, second: ArrayLike) -> Interval:
-    """Mean of first − second over the same splits: the difficulty of a split cancels.
-
-    Args:
-        first: (n,) scores, one per split.
-        second: (n,) scores on the same splits.
-    """
+    """Mean of first − second (n,) over the same splits: the difficulty of a split cancels."""
     return mean_interval(np.asarray(first, np.float64) - np.asarray(second, np.float64))

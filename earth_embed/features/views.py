@@ -73,18 +73,10 @@ class ViewSettings(Checked, owner="the views"):
 
 
 def augment(key: jax.Array, image: jax.Array, settings: ViewSettings) -> jax.Array:
-    """Applies a random resized crop, flips and a blur.
+    """Applies a random resized crop, flips and a blur to an image (H, W, C) float32.
 
     These are SimCLR's augmentations without the colour distortions, since the value of a
     satellite's band is a measurement.
-
-    Args:
-        key: The image's key.
-        image: (H, W, C) float32.
-        settings: Which augmentations, and how strong.
-
-    Returns:
-        (H, W, C) float32.
 
     References:
         Chen et al. 2020 (arXiv 2002.05709), appendix A; Klemmer et al. 2023 (arXiv 2311.17179).
@@ -143,15 +135,7 @@ def random_flips(key: jax.Array, image: jax.Array) -> jax.Array:
 
 
 def random_blur(key: jax.Array, image: jax.Array, largest: float) -> jax.Array:
-    """Blurs with probability ½, with σ ~ U(0.1, largest) pixels.
-
-    Args:
-        key: The image's key.
-        image: (H, W, C) float32.
-        largest: Largest σ, pixels.
-
-    Returns:
-        (H, W, C) float32.
+    """Blurs an image (H, W, C) float32 with probability ½, with σ ~ U(0.1, largest) pixels.
 
     References:
         Chen et al. 2020 (arXiv 2002.05709), appendix A: σ ~ U(0.1, 2).
@@ -163,20 +147,12 @@ def random_blur(key: jax.Array, image: jax.Array, largest: float) -> jax.Array:
 
 
 def gaussian_blur(image: jax.Array, sigma: jax.Array, radius: int) -> jax.Array:
-    """Convolves each band with a Gaussian.
+    """Convolves each band of an image (H, W, C) float32 with a Gaussian; σ > 0, in pixels.
 
         out[i] = Σ_t w_t · in[i + t],   w_t ∝ exp(−t² / 2σ²),   |t| ≤ radius,   Σ w = 1
 
     The image is padded by reflection that repeats the edge pixels. The blur is then a symmetric
     matrix whose rows, and therefore columns, sum to 1: it keeps the mean of each band.
-
-    Args:
-        image: (H, W, C) float32.
-        sigma: σ > 0, pixels.
-        radius: Radius of the kernel, pixels.
-
-    Returns:
-        (H, W, C) float32.
     """
     taps = jnp.arange(-radius, radius + 1, dtype=jnp.float32)
     weights = jax.nn.softmax(-0.5 * (taps / sigma) ** 2)

@@ -80,8 +80,7 @@ def regression(rank: Comparison) -> Comparison:
 
     ℓ_i = ‖zᵢ − eᵢ‖²        z, e not normalised
 
-    Args:
-        rank: The comparison that counts as retrieval; its loss is not used.
+    Retrieval is that of the comparison `rank`, whose loss is not used.
     """
 
     def compare(pairs: Pairs) -> Contrast:

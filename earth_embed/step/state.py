@@ -47,12 +47,7 @@ class Updater:
     """Takes the gradient of a loss in the trained towers, and updates only those."""
 
     def __init__(self, towers: Towers, gather: Callable[[Params], Params] = lambda p: p) -> None:
-        """Builds the optimizer; nothing is computed.
-
-        Args:
-            towers: The towers to update.
-            gather: Gathers sharded parameters for the loss.
-        """
+        """Builds the optimizer, computes nothing. `gather` gathers sharded parameters."""
         settings = towers.experiment.optimizer
         self.towers = towers
         self._gather = gather

@@ -95,11 +95,7 @@ def load_labels(
 
 
 def refuse_leaks(targets: Mapping[str, Target], shown: frozenset[str]) -> None:
-    """Refuses tasks whose answer was shown in training.
-
-    Args:
-        targets: Tasks by name.
-        shown: Layers that training showed.
+    """Refuses tasks whose answer was among the layers shown in training.
 
     Raises:
         DataError: a target is made of such a layer; the message names all such tasks.

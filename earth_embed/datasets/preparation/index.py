@@ -87,10 +87,7 @@ class PublishedFiles:
         raise NotImplementedError
 
     def read_index(self, make: MakeFiles) -> Index:
-        """Reads the index.
-
-        Args:
-            make: For data sets whose index must be extracted first.
+        """Reads the index; `make` is for data sets whose index must be extracted first.
 
         Raises:
             DataError: the source cannot be used.

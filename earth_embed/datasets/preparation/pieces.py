@@ -67,12 +67,7 @@ class Record:
 
 
 def make_piece(piece: Piece, folder: Path, examples: MakeExamples) -> None:
-    """Writes one piece and its record. The same rows always make the same bytes.
-
-    Args:
-        piece: The piece.
-        folder: Where it goes.
-        examples: Makes its examples.
+    """Writes one piece and its record into a folder. The same rows always make the same bytes.
 
     Raises:
         EarthEmbedError: it cannot be written; nothing is left behind.

@@ -99,15 +99,9 @@ def _start(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
 
 
 def interpolate(table: jax.Array, unit: jax.Array, n: int) -> jax.Array:
-    """Trilinear interpolation of a grid's vectors at each point.
+    """Interpolates vectors (T, width) on a grid of n cells an axis, trilinearly: (N, width).
 
-    Args:
-        table: (T, width).
-        unit: (N, 3) in [−1, 1]³.
-        n: Cells along each axis.
-
-    Returns:
-        (N, width).
+    The points `unit` are (N, 3) in [−1, 1]³.
     """
     place = (unit + 1) * (n / 2)
     low = jnp.clip(jnp.floor(place), 0, n - 1)
