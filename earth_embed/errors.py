@@ -30,11 +30,7 @@ class CheckpointError(RunError):
 
 
 class Interrupted(EarthEmbedError):
-    """Training was asked to stop (Ctrl-C or SIGTERM) and saved its state first.
-
-    Attributes:
-        signal: The signal's number.
-    """
+    """Training was asked to stop, by `signal` (Ctrl-C's or SIGTERM), and saved its state first."""
 
     def __init__(self, message: str, signal: int) -> None:
         """Takes the message and the signal's number."""

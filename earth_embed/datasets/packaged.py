@@ -71,16 +71,10 @@ def read_pvlib(file: str, name: str) -> np.ndarray:
 
 
 def draw_on_land(role: str, count: int, seed: int, south: float = -90.0) -> np.ndarray:
-    """Draws points on land, uniform by area, in the cells of one role.
+    """Draws points on land north of `south`, uniform by area, in the cells of one role.
 
     Candidates are hashes of (seed, role, candidate number). So the points are the same on every
     machine, and a smaller count gives a prefix of a larger one.
-
-    Args:
-        role: One of ROLES.
-        count: Number of points.
-        seed: Seed of the draw.
-        south: Southern limit, degrees.
 
     Returns:
         (count, 2) float32, degrees. Candidates are rounded before they are tested, so the stored

@@ -79,16 +79,13 @@ def effective_rank(embeddings: np.ndarray) -> float:
 
 
 def intrinsic_dimension(embeddings: np.ndarray) -> float:
-    """Dimension of the surface that the embeddings lie on, from their two nearest neighbours.
+    """Dimension of the surface that embeddings (N, D) lie on, from their two nearest neighbours.
 
         N / Σᵢ log(r₂ᵢ / r₁ᵢ)
 
     the maximum-likelihood estimate, with r₁ and r₂ the distances to the nearest and second nearest
     neighbour. A smooth function of location gives 2, whatever D is; more means that neighbouring
-    places differ by more than their position.
-
-    Args:
-        embeddings: (N, D); duplicate rows count once.
+    places differ by more than their position. Duplicate rows count once.
 
     Raises:
         DataError: fewer than three distinct rows.

@@ -23,12 +23,7 @@ _FEWEST_OF_A_CONTINENT = 20
 
 @dataclass(frozen=True)
 class Split:
-    """Two disjoint sets of row indices.
-
-    Attributes:
-        train: (M,) int64, rows with labels for the probe.
-        test: (N − M,) int64, rows to score it on.
-    """
+    """Two disjoint sets of row indices: with labels for the probe, and to score it on."""
 
     train: np.ndarray
     test: np.ndarray
@@ -135,11 +130,7 @@ def deal(
 
 
 def leave_one_out(groups: np.ndarray, fewest: int) -> dict[int, Split]:
-    """Holds out each group in turn if it has enough places to score.
-
-    Args:
-        groups: (N,) group of each place.
-        fewest: Minimum number of places in a held-out group; smaller groups always train.
+    """Holds out in turn each group of `fewest` places or more; smaller groups always train.
 
     Returns:
         Group → its split.

@@ -26,24 +26,14 @@ Params: TypeAlias = Any
 
 @dataclass(frozen=True)
 class FrozenEncoder:
-    """An encoder whose parameters never change.
-
-    Attributes:
-        module: The network.
-        input: How its input is prepared.
-        dim: Number of features.
-    """
+    """An encoder whose parameters never change: the network, its input, its number of features."""
 
     module: nn.Module
     input: ImageInput | TextInput
     dim: int
 
     def features(self, params: Params, samples: jax.Array) -> jax.Array:
-        """Features (N, dim) float32 of stored samples, without a gradient.
-
-        Args:
-            params: The parameters, of the shapes of `shapes()`.
-            samples: (N, ...), images as they are stored or tokens; see `input`.
+        """Features (N, dim) float32 of stored images or tokens (N, ...), without a gradient.
 
         Raises:
             DataError: the samples are not what the encoder reads.

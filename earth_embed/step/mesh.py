@@ -90,10 +90,7 @@ def share_of_process(mesh: Mesh) -> Share:
 def check_divisible(sizes: dict[str, int], mesh: Mesh, microbatch: int = 0) -> None:
     """Checks that every modality's part of a batch splits evenly over devices and microbatches.
 
-    Args:
-        sizes: Samples of each modality in a batch.
-        mesh: The devices.
-        microbatch: Samples per microbatch; 0: the whole batch.
+    `sizes` are the samples of each modality; without a `microbatch` (0), only devices count.
 
     Raises:
         ConfigError: a part does not split evenly.

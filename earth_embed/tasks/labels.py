@@ -43,12 +43,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Labels:
-    """Labelled places.
-
-    Attributes:
-        lonlat: (N, 2) float64, degrees.
-        targets: Tasks by name, with N values each.
-    """
+    """Labelled places: lonlat (N, 2) float64 degrees, and tasks by name, with N values each."""
 
     lonlat: np.ndarray
     targets: dict[str, Target]

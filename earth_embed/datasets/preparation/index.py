@@ -165,9 +165,6 @@ class Thinning:
         A hash of the seed and the row's number decides the draw, so it is the same in every
         process, and the rows of a smaller cap are among those of a larger one.
 
-        Args:
-            index: All rows.
-
         Raises:
             DataError: the table of excluded places cannot be read.
             CoordinateError: a place in it is missing or out of range.

@@ -101,11 +101,9 @@ def read_record(file: Path) -> Record | None:
 
 
 def damage(file: Path, contents: bool = False) -> str | None:
-    """What is wrong with a piece, in one sentence; None if it is as its record says.
+    """What is wrong with a file of `make_piece`, in one sentence; None if it is as recorded.
 
-    Args:
-        file: A file made by `make_piece`.
-        contents: Compare its SHA-256 too, not only its size.
+    `contents` compares its SHA-256 too, not only its size.
     """
     record = read_record(file)
     if record is None:

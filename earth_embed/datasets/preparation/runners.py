@@ -54,11 +54,7 @@ def run_processes(make: Make, pieces: Sequence[Piece], workers: int) -> None:
 def run_beam(make: Make, pieces: Sequence[Piece], runner: str, options: Sequence[str] = ()) -> None:
     """Makes pieces on an Apache Beam runner, whose workers must see the same folders.
 
-    Args:
-        make: Makes one piece.
-        pieces: The pieces.
-        runner: Name of the runner, such as "DirectRunner" or "DataflowRunner".
-        options: Further options of the runner, as "name=value".
+    `runner` is a name such as "DirectRunner" or "DataflowRunner"; an option is "name=value".
 
     Raises:
         EarthEmbedError: Beam is not installed, or the pipeline failed.

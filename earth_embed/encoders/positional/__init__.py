@@ -73,11 +73,7 @@ MultiScale: TypeAlias = EqualEarthFourier | SphereFourier | Space2Vec | HashGrid
 
 @dataclass(frozen=True)
 class SideBySide:
-    """Lazily concatenated features: [X Y] [A; B] = X A + Y B.
-
-    Attributes:
-        parts: (N, n_i) each.
-    """
+    """Lazily concatenated features, (N, n_i) each: [X Y] [A; B] = X A + Y B."""
 
     parts: tuple[Features, ...]
 
