@@ -31,12 +31,9 @@ SPLITS = ("train", "validation", "all")
 
 
 def grid_of(km: float) -> tuple[int, int]:
-    """Number of columns in longitude and of rows in sin(latitude), for cells square at the equator.
+    """Columns in longitude and rows in sin(latitude) of cells of side `km`, square at the equator.
 
     A row is 2R / rows high at the equator, and each cell has area 4πR² / (columns · rows) ≈ km².
-
-    Args:
-        km: Side of a cell, km.
     """
     rows = max(1, round(2 * EARTH_RADIUS_KM / km))
     columns = max(1, round(4 * np.pi * EARTH_RADIUS_KM**2 / (km**2 * rows)))
@@ -44,11 +41,7 @@ def grid_of(km: float) -> tuple[int, int]:
 
 
 def cell_of(lonlat: np.ndarray, km: float = CELL_KM) -> np.ndarray:
-    """The equal-area cell that holds each point.
-
-    Args:
-        lonlat: (N, 2), degrees.
-        km: Side of a cell, km.
+    """The equal-area cell, of side `km`, that holds each point (N, 2), degrees.
 
     Returns:
         (N,) int64 in [0, rows · columns) of `grid_of(km)`.
@@ -61,14 +54,7 @@ def cell_of(lonlat: np.ndarray, km: float = CELL_KM) -> np.ndarray:
 
 
 def has_role(role: str, lonlat: np.ndarray) -> np.ndarray:
-    """Whether the data set `role` may use each point.
-
-    Args:
-        role: One of ROLES.
-        lonlat: (N, 2), degrees.
-
-    Returns:
-        (N,) bool.
+    """Whether the data set `role`, one of ROLES, may use each point (N, 2), degrees: (N,) bool.
 
     Raises:
         DataError: no such role.
@@ -79,16 +65,11 @@ def has_role(role: str, lonlat: np.ndarray) -> np.ndarray:
 
 
 def is_held_out(lonlat: np.ndarray) -> np.ndarray:
-    """Whether each point's cell is held out for validation; every data set uses this rule.
+    """Whether each point (N, 2), degrees, lies in one of the held-out cells: (N,) bool.
 
-    Coordinates are rounded to float32 first, as TFDS data sets and feature caches store them: at
-    the edge of a cell, a table's float64 place could otherwise fall on the other side.
-
-    Args:
-        lonlat: (N, 2), degrees.
-
-    Returns:
-        (N,) bool, True for one cell in ten.
+    Every data set uses this rule. Coordinates are rounded to float32 first, as TFDS data sets and
+    feature caches store them: at the edge of a cell, a table's float64 place could otherwise fall
+    on the other side.
     """
     cells = cell_of(np.asarray(lonlat, np.float32))
     return hash_cells(cells, "validation") % np.uint64(HELD_OUT_ONE_IN) == 0

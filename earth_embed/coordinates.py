@@ -64,16 +64,15 @@ def check_lonlat(lon: ArrayLike, lat: ArrayLike | None = None) -> np.ndarray:
 
 
 def unit_vector(lonlat: np.ndarray) -> np.ndarray:
-    """Points on the unit sphere.
-
-    Args:
-        lonlat: (N, 2), degrees.
-
-    Returns:
-        (N, 3) float64: (cos φ cos λ, cos φ sin λ, sin φ).
-    """
+    """Places (N, 2), degrees, as points (cos φ cos λ, cos φ sin λ, sin φ): (N, 3) float64."""
     lon, lat = np.radians(np.asarray(lonlat, np.float64)).T
     return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
+
+
+def lonlat_of(vectors: np.ndarray) -> np.ndarray:
+    """The places (N, 2), degrees, in the direction of vectors (N, 3); exact at the poles too."""
+    x, y, z = vectors.T
+    return np.degrees(np.stack([np.arctan2(y, x), np.arctan2(z, np.hypot(x, y))], axis=-1))
 
 
 def equal_area(count: int) -> np.ndarray:
@@ -110,11 +109,7 @@ def _first(bad: np.ndarray) -> str:
 
 
 def block_of(lonlat: np.ndarray, degrees: float) -> np.ndarray:
-    """The block of a regular lon–lat grid that holds each point.
-
-    Args:
-        lonlat: (N, 2), degrees.
-        degrees: Side of a block.
+    """The block, `degrees` wide, of a regular lon–lat grid that holds each point (N, 2), degrees.
 
     Returns:
         (N,) int64 identifiers, the same on every machine.

@@ -26,7 +26,7 @@ from earth_embed.step.towers import Towers
 from earth_embed.training.choice import steps_in
 from earth_embed.training.run_dir import read_experiment
 from tests.conftest import random_places
-from tests.methods.test_methods import Setup
+from tests.methods.setup import Setup
 from tests.training.runs import checkpoint_steps, contents, start, write_experiment
 
 # protobuf and ml_dtypes warn from within TensorFlow's own import

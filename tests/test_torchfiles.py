@@ -29,7 +29,7 @@ def test_arrays_are_float32_whatever_they_were(tmp_path):
     assert found.settings == {}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     content=st.binary(max_size=40)
     | st.tuples(st.integers(0, len(VALID) - 1), st.binary(max_size=9)).map(

@@ -47,7 +47,7 @@ def evaluate(arguments: list[str]) -> None:
     options, settings = parse_parts(
         arguments, "earth-embed evaluate", Evaluate, Settings, description=Evaluate.__doc__
     )
-    # Imported late, as in every command: --help does not wait for JAX, SciPy and Matplotlib.
+    # Imported late, as in every command: --help does not wait for SciPy and Matplotlib.
     from earth_embed.diagnosis.results import read_section
     from earth_embed.diagnosis.run import diagnose_run
     from earth_embed.evaluation.run import evaluate_run

@@ -12,13 +12,6 @@ RunArgument: TypeAlias = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(met
 
 OutputFile: TypeAlias = Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE")]
 
-DataDir: TypeAlias = Annotated[
-    Path | None,
-    tyro.conf.arg(
-        metavar="DIR", help_behavior_hint="(default: TFDS_DATA_DIR, else ~/tensorflow_datasets)"
-    ),
-]
-
 Which: TypeAlias = Literal["last", "best"]
 
 _TOP_LEVEL = tyro.conf.arg(name="")
@@ -28,6 +21,23 @@ _TOP_LEVEL = tyro.conf.arg(name="")
 def optional(default: str, metavar: str) -> Any:
     """How `--help` shows an option that may be None, and what stands for None."""
     return tyro.conf.arg(metavar=metavar, help_behavior_hint=f"(default: {default})")
+
+
+DataDir: TypeAlias = Annotated[
+    Path | None, optional("TFDS_DATA_DIR, else ~/tensorflow_datasets", "DIR")
+]
+
+Coordinator: TypeAlias = Annotated[
+    str | None,
+    optional(
+        "EARTH_EMBED_COORDINATOR, else a TPU pod, Slurm step or Kubernetes job, else none",
+        "HOST:PORT",
+    ),
+]
+
+ProcessCount: TypeAlias = Annotated[int | None, optional("EARTH_EMBED_PROCESSES", "INT")]
+
+ProcessNumber: TypeAlias = Annotated[int | None, optional("EARTH_EMBED_PROCESS", "INT")]
 
 
 def parse(kind: Any, arguments: list[str], program: str, description: str | None = None) -> Any:
@@ -46,16 +56,10 @@ def parse(kind: Any, arguments: list[str], program: str, description: str | None
 def parse_parts(
     arguments: list[str], program: str, *parts: Any, description: str | None = None
 ) -> list[Any]:
-    """Parses the options of several dataclasses as if they were one.
+    """Parses the options of several dataclasses as if they were one; returns an instance of each.
 
-    Args:
-        arguments: What the user typed.
-        program: The command as the user calls it.
-        parts: Dataclasses, or instances, whose values are then the defaults.
-        description: What `--help` says first.
-
-    Returns:
-        One instance per part.
+    A part may itself be an instance, whose values are then the defaults. The other arguments are
+    those of `parse`.
     """
     fields: list[Any] = [
         (f"part_{i}", Annotated[part, _TOP_LEVEL])

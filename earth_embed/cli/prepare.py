@@ -8,7 +8,15 @@ from typing import Annotated, Literal
 
 import tyro
 
-from earth_embed.cli.parsing import DataDir, optional, parse, parse_parts
+from earth_embed.cli.parsing import (
+    Coordinator,
+    DataDir,
+    ProcessCount,
+    ProcessNumber,
+    optional,
+    parse,
+    parse_parts,
+)
 from earth_embed.features.views import ViewSettings
 
 
@@ -70,17 +78,11 @@ class Features:
     """Samples encoded at a time; a multiple of the number of local devices."""
     data_dir: DataDir = None
     """Directory of TFDS data sets."""
-    coordinator: Annotated[
-        str | None,
-        optional(
-            "EARTH_EMBED_COORDINATOR, else a TPU pod, Slurm step or Kubernetes job, else none",
-            "HOST:PORT",
-        ),
-    ] = None
+    coordinator: Coordinator = None
     """To encode with several processes: the address of process 0, or "auto" to ask the cluster."""
-    processes: Annotated[int | None, optional("EARTH_EMBED_PROCESSES", "INT")] = None
+    processes: ProcessCount = None
     """Number of processes that share the work and the output directory."""
-    process: Annotated[int | None, optional("EARTH_EMBED_PROCESS", "INT")] = None
+    process: ProcessNumber = None
     """Number of this process, from 0."""
 
 

@@ -7,9 +7,16 @@ import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import Annotated, get_args
 
-from earth_embed.cli.parsing import parse_parts
+from earth_embed.cli.parsing import (
+    Coordinator,
+    DataDir,
+    ProcessCount,
+    ProcessNumber,
+    optional,
+    parse_parts,
+)
 from earth_embed.config import Experiment, Method
 from earth_embed.config.files import load_experiment
 from earth_embed.errors import ConfigError
@@ -19,27 +26,25 @@ from earth_embed.errors import ConfigError
 class Where:
     """Where a run reads and writes, and which processes train it."""
 
-    run_dir: Path | None = None
-    """Directory of the run (default: runs/NAME). An existing run is resumed."""
-    data_dir: Path | None = None
-    """Directory of TFDS data sets (default: TFDS_DATA_DIR, else TFDS's own)."""
+    run_dir: Annotated[Path | None, optional("runs/NAME", "DIR")] = None
+    """Directory of the run. An existing run is resumed."""
+    data_dir: DataDir = None
+    """Directory of TFDS data sets."""
     profile: bool = False
     """Write a profile of ten steps to RUN/profile, for TensorBoard or Perfetto."""
-    coordinator: str | None = None
-    """HOST:PORT of process 0, when several processes train the run together; "auto" asks the
-    cluster (default: EARTH_EMBED_COORDINATOR, else a TPU pod, Slurm step or Kubernetes job that is
-    detected, else a single process)."""
-    processes: int | None = None
-    """Number of processes that train the run together (default: EARTH_EMBED_PROCESSES)."""
-    process: int | None = None
-    """Number of this process, from 0 (default: EARTH_EMBED_PROCESS)."""
+    coordinator: Coordinator = None
+    """To train with several processes: the address of process 0, or "auto" to ask the cluster."""
+    processes: ProcessCount = None
+    """Number of processes that train the run together."""
+    process: ProcessNumber = None
+    """Number of this process, from 0."""
 
 
 def train(arguments: list[str]) -> None:
     """Trains an experiment, or resumes its run."""
     experiment, where = parse_train(arguments)
     run_dir = where.run_dir or Path("runs") / experiment.name
-    # Imported late: --help and a typing mistake should not wait for Flax, Optax and Orbax.
+    # Imported late: --help and a typing mistake should not wait for Optax and Orbax.
     from earth_embed.data import open_sources
     from earth_embed.processes import is_main, join, reporting_lost_process
     from earth_embed.training import loop

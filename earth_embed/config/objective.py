@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from earth_embed.errors import Checked, Checks
+from earth_embed.checks import Checked, Checks
 
 Direction: TypeAlias = Literal["sample_to_location", "symmetric"]
 
@@ -71,8 +71,6 @@ class Salt(Checked, owner="method"):
 
 Method: TypeAlias = Pair | Melt | Salt
 
-Weighting: TypeAlias = Literal["soft_targets", "semivariogram"]
-
 Exchange: TypeAlias = Literal["gather", "ring"]
 
 
@@ -104,7 +102,7 @@ class GeodesicNtXent(Checked, owner="loss"):
     bandwidth_km: float = 100.0
     """Length scale h in km of great-circle distance d: the Gaussian's standard deviation, or the
     semivariogram's range."""
-    weighting: Weighting = "soft_targets"
+    weighting: Literal["soft_targets", "semivariogram"] = "soft_targets"
     """"soft_targets": the target is spread over nearby locations in proportion to exp(−d²/2h²).
     "semivariogram": negatives are weighted by 1 − exp(−d/h) in the denominator."""
 

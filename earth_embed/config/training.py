@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from earth_embed.errors import Checked, Checks
+from earth_embed.checks import Checked, Checks
 
 
 @dataclass(frozen=True)

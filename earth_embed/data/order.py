@@ -42,13 +42,7 @@ def batch_indices(
 ) -> np.ndarray:
     """The examples of one batch, or of one of its equal parts.
 
-    Args:
-        count: Examples in the data set.
-        batch_size: Global batch size.
-        seed: Seed of the order.
-        step: Number of batches of this data set before this one.
-        part: Index of the part.
-        parts: Number of parts, which must divide the batch.
+    `step` counts the batches of this data set before this one; `batch_size` is that of all parts.
 
     Returns:
         (batch_size / parts,) indices into the data set.
@@ -65,19 +59,10 @@ def batch_indices(
 
 
 def view_numbers(indices: np.ndarray, views: int, seed: int, epoch: int) -> np.ndarray:
-    """Which view of each example an epoch reads, for data sets with several views.
+    """Which of its views of each example (B,) an epoch reads: (B,) int64 in 0 … views − 1, uniform.
 
     A hash of (seed, epoch, index) like the order of examples, but keyed differently, so the view
     is independent of when in the epoch the example is read.
-
-    Args:
-        indices: (B,) examples.
-        views: Number of views K.
-        seed: Seed of the order.
-        epoch: Number of epochs before this one.
-
-    Returns:
-        (B,) int64 in 0 … K − 1, uniform.
     """
     key = mix64(mix64(np.array([seed ^ hash_string("view")], np.uint64)) ^ np.uint64(epoch))
     return (mix64(indices.astype(np.uint64) ^ key) % np.uint64(views)).astype(np.int64)

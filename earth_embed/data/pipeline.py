@@ -26,11 +26,7 @@ Read = Callable[[int], Examples]
 
 
 class Batches:
-    """The batches of a run, modality by modality, in any schedule.
-
-    Attributes:
-        sources: The training examples of each modality.
-    """
+    """The batches of a run, modality by modality, in any schedule."""
 
     def __init__(
         self,
@@ -42,12 +38,8 @@ class Batches:
     ) -> None:
         """Opens nothing yet: a modality's stream opens at its first `read`.
 
-        Args:
-            sources: The training examples of each modality.
-            settings: How they are read.
-            seed: Seed of the order.
-            part: Index of the part of each batch that this process reads.
-            parts: Number of equal parts; see `share_of_process`.
+        This process reads part number `part` of the `parts` equal parts of each batch; see
+        `share_of_process`.
         """
         self.sources = sources
         self._settings, self._seed = settings, seed
@@ -109,9 +101,9 @@ def _gather(source: Source, indices: np.ndarray, seed: int, epoch: int) -> Examp
     return source.gather(indices)
 
 
-def _first(indices: np.ndarray, shown: int = 5) -> str:
+def _first(indices: np.ndarray) -> str:
     """The first few indices, as text."""
-    return ", ".join([*map(str, indices[:shown]), *(["…"] if len(indices) > shown else [])])
+    return ", ".join([*map(str, indices[:5]), *(["…"] if len(indices) > 5 else [])])
 
 
 def thread_stream(read: Read, first: int, prefetch: int, workers: int) -> Iterator[Examples]:

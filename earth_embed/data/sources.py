@@ -31,12 +31,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class ArraySource:
-    """Examples held in memory.
-
-    Attributes:
-        samples: (N, ...), numeric.
-        lonlat: (N, 2) float32, degrees.
-    """
+    """Examples held in memory: numeric samples (N, ...) at lonlat (N, 2), float32 degrees."""
 
     samples: np.ndarray
     lonlat: np.ndarray
@@ -59,11 +54,7 @@ class ArraySource:
 
 @dataclass(frozen=True)
 class Views:
-    """Examples with several views each: the same rows, augmented and moved.
-
-    Attributes:
-        views: K sources of N examples; the first is the plain view.
-    """
+    """Examples with several views each, augmented and moved; the first source is the plain view."""
 
     views: tuple[Source, ...]
 
@@ -97,14 +88,6 @@ def in_memory(source: Source) -> Source:
 
 
 def encode_text(texts: list[str], length: int) -> np.ndarray:
-    """UTF-8 bytes, cut or zero-padded to one length.
-
-    Args:
-        texts: N strings.
-        length: Bytes kept.
-
-    Returns:
-        (N, length) uint8; 0 is padding.
-    """
+    """Texts as UTF-8 bytes, cut or zero-padded to one length: (N, length) uint8."""
     encoded = [text.encode()[:length].ljust(length, b"\0") for text in texts]
     return np.frombuffer(b"".join(encoded), np.uint8).reshape(len(texts), length)

@@ -52,13 +52,7 @@ def open_table(path: str | Path, field: str, split: str, text_bytes: int) -> Sou
 
 @dataclass(frozen=True)
 class TableSource:
-    """Some rows of a table.
-
-    Attributes:
-        read: Reads samples by table row.
-        rows: (N,) the table rows of the examples.
-        lonlat: (N, 2) float32, degrees.
-    """
+    """The examples in some rows of a table, at lonlat (N, 2), float32 degrees."""
 
     read: Reader
     rows: np.ndarray

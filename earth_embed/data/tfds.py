@@ -128,12 +128,7 @@ def open_tfds(
 def read_columns(
     builder: tfds.core.DatasetBuilder, fields: Sequence[str], split: str
 ) -> dict[str, np.ndarray]:
-    """Reads features of a whole split.
-
-    Args:
-        builder: A prepared data set.
-        fields: Names of numeric features of one shape.
-        split: A split, or a slice of one.
+    """Reads numeric features of one shape from a whole split, or a slice of one.
 
     Returns:
         An array of N values for each field, and for "lon" and "lat" (degrees).
@@ -150,13 +145,7 @@ def read_columns(
 
 @dataclass(frozen=True)
 class TfdsSource:
-    """One feature of one split of a prepared data set.
-
-    Attributes:
-        records: TFDS's random-access data source.
-        field: The feature that holds the samples.
-        decode: Decodes a batch of it.
-    """
+    """One feature of one split of a prepared data set; `records` is TFDS's random access to it."""
 
     records: Any
     field: str

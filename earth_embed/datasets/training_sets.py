@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from earth_embed.cells import has_role
-from earth_embed.coordinates import EARTH_RADIUS_KM, unit_vector
+from earth_embed.coordinates import EARTH_RADIUS_KM, lonlat_of, unit_vector
 from earth_embed.datasets.builder import SEED, Columns, PlacesBuilder
 from earth_embed.datasets.packaged import bilinear, draw_on_land, load_towns, nearest, read_pvlib
 from earth_embed.hashing import mix64
@@ -95,10 +95,7 @@ def cut_patches(
         north = np.cross(up, east)
         # np.sinc(t) = sin(πt) / (πt)
         v = np.cos(distance) * up + np.sinc(distance / np.pi) * (x * east + y * north)
-        v = v.reshape(-1, 3)
-        point_lon = np.arctan2(v[:, 1], v[:, 0])
-        point_lat = np.arctan2(v[:, 2], np.hypot(v[:, 0], v[:, 1]))  # exact at the poles too
-        values = bilinear(raster, np.degrees(np.stack([point_lon, point_lat], axis=-1)))
+        values = bilinear(raster, lonlat_of(v.reshape(-1, 3)))
         patches[start : start + chunk] = np.rint(values).reshape(-1, *patches.shape[1:])
     return patches
 
@@ -144,13 +141,9 @@ class LinkeTurbidity(PlacesBuilder):
 
 
 def turbidity_at(lonlat: np.ndarray) -> np.ndarray:
-    """Monthly Linke turbidity, as from pvlib.clearsky.lookup_linke_turbidity uninterpolated.
+    """Monthly Linke turbidity (N, 12), float32, of places (N, 2), degrees.
 
-    Args:
-        lonlat: (N, 2), degrees.
-
-    Returns:
-        (N, 12) float32.
+    As from pvlib.clearsky.lookup_linke_turbidity, uninterpolated.
     """
     # The file holds 20 times the turbidity.
     return nearest(read_pvlib("LinkeTurbidities.h5", "LinkeTurbidity"), lonlat) / np.float32(20)

@@ -140,12 +140,7 @@ class Wikipedia(PublishedFiles):
 
 
 def extract(language: str, places: Places, dumps: Sequence[Path]) -> Iterator[bytes | Skipped]:
-    """Streams the articles that have a place from search-index dumps, as JSON, in order.
-
-    Args:
-        language: The language of the wiki.
-        places: The places of its articles.
-        dumps: The dumps.
+    """Streams a wiki's articles that have a place from its search-index dumps, as JSON, in order.
 
     Raises:
         DataError: a dump is damaged or of another format.

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from earth_embed.errors import Checks
+from earth_embed.checks import Checked, Checks
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Checked, owner="diagnosis"):
     """Sample sizes and the oracle's training. The defaults take about a minute on two CPU cores."""
 
     examples: int = 1024
@@ -29,9 +29,7 @@ class Settings:
     seed: int = 0
     """Seed of the draw of examples."""
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        checks = Checks("diagnosis", self)
+    def _check(self, checks: Checks) -> None:
         checks.at_least("examples", self.examples, 16)
         good = bool(self.ks) and all(k >= 1 for k in self.ks) and sorted(set(self.ks)) == [*self.ks]
         checks.expect(good, "ks", self.ks, "rising whole numbers ≥ 1")
@@ -39,4 +37,3 @@ class Settings:
         checks.positive("oracle_rate", self.oracle_rate)
         checks.at_least("batches", self.batches, 1)
         checks.at_least("seed", self.seed, 0)
-        checks.raise_if_any()

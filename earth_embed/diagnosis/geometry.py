@@ -35,13 +35,9 @@ class Curve:
 
 
 def alignment(samples: np.ndarray, locations: np.ndarray) -> float:
-    """Mean squared distance between each sample and its own location; 0 is perfect.
+    """Mean squared distance between each sample (N, D) and its own location (N, D); 0 is perfect.
 
         E ‖zᵢ − eᵢ‖²        z, e of unit length
-
-    Args:
-        samples: (N, D).
-        locations: (N, D).
 
     References:
         Wang & Isola 2020 (arXiv 2005.10242), α = 2.
@@ -50,14 +46,11 @@ def alignment(samples: np.ndarray, locations: np.ndarray) -> float:
 
 
 def uniformity(embeddings: np.ndarray) -> float:
-    """How evenly the embeddings fill the sphere: 0 if they all coincide, lower is more even.
+    """How evenly N ≥ 2 embeddings (N, D) fill the sphere: 0 if all coincide, lower is more even.
 
         log E exp(−2 ‖xᵢ − xⱼ‖²)        i ≠ j, x of unit length
 
     A uniform distribution in D dimensions reaches about −4 + 8/D.
-
-    Args:
-        embeddings: (N, D), N ≥ 2.
 
     References:
         Wang & Isola 2020 (arXiv 2005.10242), t = 2.
@@ -68,14 +61,11 @@ def uniformity(embeddings: np.ndarray) -> float:
 
 
 def effective_rank(embeddings: np.ndarray) -> float:
-    """Effective number of dimensions in use, 1 … min(N, D); 0 if all embeddings coincide.
+    """Number of dimensions that embeddings (N, D) use, 1 … min(N, D); 0 if all of them coincide.
 
         exp( −Σₖ pₖ log pₖ )        pₖ = σₖ / Σ σ
 
     with σ the singular values of the centred embeddings.
-
-    Args:
-        embeddings: (N, D).
 
     References:
         Roy & Vetterli 2007, "The effective rank".
@@ -89,16 +79,13 @@ def effective_rank(embeddings: np.ndarray) -> float:
 
 
 def intrinsic_dimension(embeddings: np.ndarray) -> float:
-    """Dimension of the surface that the embeddings lie on, from their two nearest neighbours.
+    """Dimension of the surface that embeddings (N, D) lie on, from their two nearest neighbours.
 
         N / Σᵢ log(r₂ᵢ / r₁ᵢ)
 
     the maximum-likelihood estimate, with r₁ and r₂ the distances to the nearest and second nearest
     neighbour. A smooth function of location gives 2, whatever D is; more means that neighbouring
-    places differ by more than their position.
-
-    Args:
-        embeddings: (N, D); duplicate rows count once.
+    places differ by more than their position. Duplicate rows count once.
 
     Raises:
         DataError: fewer than three distinct rows.
@@ -118,15 +105,10 @@ def intrinsic_dimension(embeddings: np.ndarray) -> float:
 def retrieval(
     queries: np.ndarray, candidates: np.ndarray, targets: np.ndarray, ks: tuple[int, ...]
 ) -> dict[int, float]:
-    """Share of queries whose target is among the k most similar candidates.
+    """Share of queries (N, D) whose target is among the k most similar candidates (M, D), by k.
 
-    A candidate as similar as the target ranks before it: ties earn no credit.
-
-    Args:
-        queries: (N, D).
-        candidates: (M, D).
-        targets: (N,) row of each query's target among the candidates.
-        ks: Values of k.
+    A candidate as similar as the target ranks before it: ties earn no credit. `targets` (N,) are
+    rows of the candidates.
     """
     cosines = _unit(queries) @ _unit(candidates).T  # (N, M)
     own = cosines[np.arange(len(queries)), targets]
@@ -136,14 +118,9 @@ def retrieval(
 
 
 def nearest_place(queries: np.ndarray, candidates: np.ndarray) -> tuple[np.ndarray, float]:
-    """The candidate nearest to each query on the Earth, and the median distance to it.
+    """The row of the candidate nearest to each query on the Earth, and the median distance in km.
 
-    Args:
-        queries: (N, 2), degrees.
-        candidates: (M, 2), degrees.
-
-    Returns:
-        (N,) rows of `candidates`; kilometres.
+    Places are in degrees, (M, 2) and (N, 2); the rows are (N,).
     """
     chords, rows = cKDTree(unit_vector(candidates)).query(unit_vector(queries))
     return rows, float(np.median(_great_circle_km(chords)))
@@ -154,14 +131,11 @@ def similarity_by_distance(lonlat: np.ndarray, embeddings: np.ndarray) -> Curve:
 
     The semivariogram is γ(d) = 1 − mean cosine at distance d. Its sill is γ of the pairs more than
     5,000 km apart. The half-sill distance is where γ first reaches half of the sill, interpolated
-    linearly between the classes and from γ(0) = 0.
+    linearly between the classes and from γ(0) = 0. Classes without a pair are left out.
 
     Args:
         lonlat: (N, 2), degrees.
         embeddings: (N, D).
-
-    Returns:
-        The classes that hold at least one pair.
     """
     upper = np.triu_indices(len(lonlat), 1)
     points = unit_vector(lonlat)

@@ -91,10 +91,7 @@ class Conflict:
 def conflict(towers: Towers, params: Params, batches: Sequence[Batch]) -> Conflict:
     """Compares the gradients of each modality's own asymmetric NT-Xent.
 
-    Args:
-        towers: The run's towers.
-        params: Their parameters.
-        batches: Batches with examples of every modality.
+    Every batch must have examples of every modality.
 
     References:
         Yu et al. 2020, "Gradient surgery for multi-task learning" (arXiv 2001.06782): gradients of

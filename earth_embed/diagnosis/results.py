@@ -134,11 +134,7 @@ def write_report(path: Path, diagnosis: Diagnosis) -> None:
 
 
 def read_section(run_dir: Path, which: str) -> Markup | None:
-    """The run's diagnosis as a section of another page, rendered from diagnosis.json.
-
-    Args:
-        run_dir: Directory of the run.
-        which: Checkpoint that the other page is about, "last" or "best".
+    """The run's diagnosis.json as a section of another page, about its checkpoint `which`.
 
     Returns:
         HTML; None if the run has no diagnosis or one of another checkpoint.

@@ -14,12 +14,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from earth_embed.checks import Checked, Checks
 from earth_embed.encoders.networks import Network
 from earth_embed.encoders.networks.siren import Siren
 from earth_embed.encoders.networks.token_transformer import TokenTransformer
 from earth_embed.encoders.positional import Concatenation, Encoding, MultiScale
 from earth_embed.encoders.positional.harmonics import SphericalHarmonics
-from earth_embed.errors import Checked, Checks
 from earth_embed.hashing import named_key
 
 
@@ -169,9 +169,8 @@ def flops_per_place(location: Location) -> float:
     An elementary function counts as one operation. XLA counts the body of a loop only once, so the
     number is too small for spherical harmonics beyond L = 128, which run a recurrence.
     """
-    places = jax.ShapeDtypeStruct(
-        (1024, 2), jnp.float32
-    )  # many: work done once per batch hardly counts
+    # Many places, so that work done once per batch hardly counts.
+    places = jax.ShapeDtypeStruct((1024, 2), jnp.float32)
     params = jax.eval_shape(lambda: init_location(location, 0))
     lowered = jax.jit(build_location(location).apply).lower({"params": params}, places)
     cost: Any = lowered.cost_analysis()

@@ -80,15 +80,10 @@ def register(name: str) -> Callable[[T], T]:
 
 
 def build_tower(name: str, encoder: str, **attributes: Any) -> Tower:
-    """Builds a modality's encoder.
-
-    Args:
-        name: The modality, for messages.
-        encoder: The name under which the encoder is registered.
-        **attributes: Attributes of `Tower`.
+    """Builds a modality's encoder, by its registered name, with these attributes of `Tower`.
 
     Raises:
-        ConfigError: there is no encoder of that name.
+        ConfigError: there is no encoder of that name; the message has the modality's `name`.
     """
     if encoder not in _registry:
         raise ConfigError(

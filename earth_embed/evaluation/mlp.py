@@ -70,12 +70,7 @@ def mlp_probe(
 
 
 def init_mlp(key: jax.Array, widths: tuple[int, ...]) -> Layers:
-    """He initialisation (He et al. 2015): Gaussian weights, zero biases.
-
-    Args:
-        key: Random key.
-        widths: Input, hidden and output widths.
-    """
+    """He initialisation (He et al. 2015) of layers by width: Gaussian weights, zero biases."""
     keys = jax.random.split(key, len(widths) - 1)
     return [
         {

@@ -71,27 +71,14 @@ class PenaltyPath:
     """
 
     def __init__(self, x_train: np.ndarray, x_test: np.ndarray) -> None:
-        """Computes the eigendecomposition.
-
-        Args:
-            x_train: (n, D), X above; columns have mean 0.
-            x_test: (m, D), X' above.
-        """
+        """Computes the eigendecomposition of X (n, D), whose columns have mean 0, for X' (m, D)."""
         eigenvalues, vectors = np.linalg.eigh(x_train.T @ x_train)
         self.eigenvalues = np.maximum(eigenvalues, 0.0)  # (D,); rounding may leave −1e-12
         self.train = x_train @ vectors  # (n, D)
         self.test = x_test @ vectors  # (m, D)
 
     def predict(self, y: np.ndarray, penalties: np.ndarray) -> Iterator[np.ndarray]:
-        """Predicts with each λ in turn.
-
-        Args:
-            y: (n, K) training targets.
-            penalties: (A,), each λ > 0.
-
-        Yields:
-            (m, K) predictions, A times.
-        """
+        """Yields the predictions (m, K) of targets (n, K) with each penalty λ > 0 in turn."""
         mean = y.mean(axis=0)
         moments = self.train.T @ (y - mean)  # (D, K)
         for penalty in penalties:

@@ -115,12 +115,6 @@ def out_of_block(
 ) -> dict[str, np.ndarray]:
     """Ridge predictions at every place, made without labels in the place's own block.
 
-    Args:
-        features: (N, D).
-        labels: N labelled places.
-        targets: What to predict.
-        block_degrees: Side of the blocks.
-
     Returns:
         Task → (N,) values, or class ids.
 

@@ -40,12 +40,7 @@ class Interval:
 
 
 def score(kind: Kind, truth: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
-    """Scores predictions.
-
-    Args:
-        kind: Kind of target.
-        truth: (N,) values, or class ids.
-        prediction: (N,), as `truth`.
+    """Scores predictions (N,) of values or of class ids.
 
     Returns:
         "r2", 1 − residual variance / variance; or "accuracy" and "macro_f1", the unweighted mean of
@@ -62,14 +57,10 @@ def score(kind: Kind, truth: np.ndarray, prediction: np.ndarray) -> dict[str, fl
 
 
 def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
-    """Mean with Student's t interval: mean ± t · s / √n.
+    """Mean of scores (n,), one per split, with Student's t interval: mean ± t · s / √n.
 
     The splits share most of their places, so their scores are not independent and the interval is
     somewhat too narrow (Nadeau & Bengio 2003); compare features by `paired_difference`.
-
-    Args:
-        values: (n,) scores, one per split.
-        confidence: Coverage of the interval.
     """
     array = np.asarray(values, np.float64)
     if array.size < 2:
@@ -79,10 +70,5 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
 
 
 def paired_difference(first: ArrayLike, second: ArrayLike) -> Interval:
-    """Mean of first − second over the same splits: the difficulty of a split cancels.
-
-    Args:
-        first: (n,) scores, one per split.
-        second: (n,) scores on the same splits.
-    """
+    """Mean of first − second (n,) over the same splits: the difficulty of a split cancels."""
     return mean_interval(np.asarray(first, np.float64) - np.asarray(second, np.float64))

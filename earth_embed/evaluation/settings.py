@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from earth_embed.errors import Checks
+from earth_embed.checks import Checked, Checks
 
 PROBES = ("ridge", "mlp")
 
@@ -13,7 +13,7 @@ RANDOM, CONTINENTS = "random", "continents"
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Checked, owner="evaluation"):
     """Tasks, splits and probes of an evaluation.
 
     With the defaults, four features of up to 256 dimensions at 12,000 places take about two minutes
@@ -48,9 +48,7 @@ class Settings:
     neighbours: int = 50
     """Number of nearest labels that label interpolation averages."""
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        checks = Checks("evaluation", self)
+    def _check(self, checks: Checks) -> None:
         distinct = len(set(self.tasks)) == len(self.tasks)
         checks.expect(distinct, "tasks", self.tasks, "distinct tasks")
         checks.at_least("seeds", self.seeds, 1)
@@ -66,7 +64,6 @@ class Settings:
         in_range = 0 < self.test_fraction < 1
         checks.expect(in_range, "test_fraction", self.test_fraction, "a number in (0, 1)")
         checks.at_least("neighbours", self.neighbours, 1)
-        checks.raise_if_any()
 
     @property
     def splits(self) -> tuple[str, ...]:

@@ -23,23 +23,14 @@ _FEWEST_OF_A_CONTINENT = 20
 
 @dataclass(frozen=True)
 class Split:
-    """Two disjoint sets of row indices.
-
-    Attributes:
-        train: (M,) int64, rows with labels for the probe.
-        test: (N − M,) int64, rows to score it on.
-    """
+    """Two disjoint sets of row indices: with labels for the probe, and to score it on."""
 
     train: np.ndarray
     test: np.ndarray
 
 
 def groups_of(lonlat: np.ndarray, settings: Settings) -> dict[str, np.ndarray | None]:
-    """The groups that each kind of split holds out as a whole.
-
-    Args:
-        lonlat: (N, 2), degrees.
-        settings: Which kinds to use.
+    """The groups of places (N, 2), degrees, that each kind of split holds out as a whole.
 
     Returns:
         Kind → (N,) int64 groups, or None for single places.
@@ -55,13 +46,7 @@ def groups_of(lonlat: np.ndarray, settings: Settings) -> dict[str, np.ndarray | 
 def draw_splits(
     kind: str, groups: np.ndarray | None, labels: Labels, settings: Settings
 ) -> dict[tuple[int, int], Split]:
-    """Draws the splits of one kind.
-
-    Args:
-        kind: One of `Settings.splits`.
-        groups: Its groups, from `groups_of`.
-        labels: N labelled places.
-        settings: Seeds, folds and shares.
+    """Draws the splits of one kind, with its groups from `groups_of`.
 
     Returns:
         (seed, fold) → split; for continents, the continent's number takes the place of the seed.
@@ -145,11 +130,7 @@ def deal(
 
 
 def leave_one_out(groups: np.ndarray, fewest: int) -> dict[int, Split]:
-    """Holds out each group in turn if it has enough places to score.
-
-    Args:
-        groups: (N,) group of each place.
-        fewest: Minimum number of places in a held-out group; smaller groups always train.
+    """Holds out in turn each group of `fewest` places or more; smaller groups always train.
 
     Returns:
         Group → its split.
@@ -174,32 +155,17 @@ def leave_one_out(groups: np.ndarray, fewest: int) -> dict[int, Split]:
 def inner_split(
     groups: np.ndarray | None, train: np.ndarray, seed: int, test_fraction: float
 ) -> Split:
-    """Splits the training rows again, in the same way as the outer split.
+    """Splits the training rows of an outer split again, in the same way: a partition of `train`.
 
     Hyperparameters for held-out blocks must be chosen on held-out blocks: a random inner hold-out
     rewards interpolation and leads to too little regularisation.
-
-    Args:
-        groups: (N,) groups of the outer split; None for no groups.
-        train: Training rows of the outer split.
-        seed: Seed of the outer split.
-        test_fraction: Share to hold out.
-
-    Returns:
-        A partition of `train`.
     """
     # A seed of its own: with the outer seed, equal hashes would order both draws.
     return hold_out(groups, train, hash_string(f"inner {seed}"), test_fraction)
 
 
 def limit_labels(train: np.ndarray, count: int | None, seed: int) -> np.ndarray:
-    """Keeps `count` training rows; a smaller count keeps a subset of those of a larger one.
-
-    Args:
-        train: (M,) row indices.
-        count: Number of rows to keep; None, or more than there are, keeps all.
-        seed: Seed of the draw.
-    """
+    """Keeps `count` training rows (None: all); those of a smaller count are a subset."""
     return np.sort(train[_permutation(len(train), "labels", seed)[:count]])
 
 

@@ -22,15 +22,12 @@ Encode: TypeAlias = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def places_of_views(lonlat: np.ndarray, rows: np.ndarray, views: ViewSettings) -> np.ndarray:
-    """The places of each sample's views, the plain one first.
+    """The places (B, K, 2), degrees, of each sample's views, the plain one first.
 
     Args:
         lonlat: (B, 2), degrees.
         rows: (B,) rows of the samples in the data set.
         views: Number of views, and how far they move.
-
-    Returns:
-        (B, K, 2), degrees.
     """
     moved = [lonlat]
     for view in range(1, views.views):
@@ -44,14 +41,8 @@ def encode_views(
 ) -> Encode:
     """A function that encodes images or tokens in batches, sharded over the local devices.
 
-    Args:
-        encoder: The encoder.
-        params: Its parameters.
-        batch_size: Samples encoded at a time, a multiple of the number of local devices.
-        views: The views of each sample.
-
-    Returns:
-        The function; it raises DataError if the samples are not what the encoder reads.
+    `batch_size` must be a multiple of their number. The function raises DataError if the samples
+    are not what the encoder reads.
     """
     devices = jax.local_devices()
     mesh = jax.make_mesh((len(devices),), ("data",), (AxisType.Auto,), devices=devices)
@@ -88,13 +79,8 @@ def encode_views(
 def encode_texts(tokenizer: Tokenizer, encode: Encode, views: int) -> Encode:
     """A function that encodes texts: UTF-8 bytes (B, L) uint8, padded with zeros.
 
-    Args:
-        tokenizer: Splits texts into tokens.
-        encode: Encodes tokens, in one view.
-        views: Number of views K; all have the same features.
-
-    Returns:
-        The function; it raises DataError if the samples are not texts.
+    All K `views` have the same features. The function raises DataError if the samples are not
+    texts.
     """
 
     def of_texts(samples: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -26,26 +26,14 @@ Params: TypeAlias = Any
 
 @dataclass(frozen=True)
 class FrozenEncoder:
-    """An encoder whose parameters never change.
-
-    Attributes:
-        module: The network.
-        input: How its input is prepared.
-        dim: Number of features.
-        source: Publications of the architecture and the weights.
-    """
+    """An encoder whose parameters never change: the network, its input, its number of features."""
 
     module: nn.Module
     input: ImageInput | TextInput
     dim: int
-    source: str
 
     def features(self, params: Params, samples: jax.Array) -> jax.Array:
-        """Features (N, dim) float32 of stored samples, without a gradient.
-
-        Args:
-            params: The parameters, of the shapes of `shapes()`.
-            samples: (N, ...), images as they are stored or tokens; see `input`.
+        """Features (N, dim) float32 of stored images or tokens (N, ...), without a gradient.
 
         Raises:
             DataError: the samples are not what the encoder reads.
@@ -75,25 +63,17 @@ _RESNET18 = ResNet((2, 2, 2, 2), bottleneck=False)
 _RESNET50 = ResNet((3, 4, 6, 3), bottleneck=True)
 _VIT_S16 = VisionTransformer(Blocks(384, 12, 6), patch=16)
 
-_HE = "He et al. 2015 (arXiv 1512.03385)"
-_DOSOVITSKIY = "Dosovitskiy et al. 2020 (arXiv 2010.11929)"
-_SSL4EO = "SSL4EO-S12, MoCo (arXiv 2211.07044)"
-_RADFORD = "Radford et al. 2021 (arXiv 2103.00020)"
-
 PUBLISHED: dict[str, FrozenEncoder] = {
-    "resnet18_sentinel2": FrozenEncoder(_RESNET18, _SENTINEL2, 512, f"{_HE}; {_SSL4EO}"),
-    "resnet50_sentinel2": FrozenEncoder(_RESNET50, _SENTINEL2, 2048, f"{_HE}; {_SSL4EO}"),
-    "vit_s16_sentinel2": FrozenEncoder(_VIT_S16, _SENTINEL2, 384, f"{_DOSOVITSKIY}; {_SSL4EO}"),
-    "resnet18_imagenet": FrozenEncoder(_RESNET18, _IMAGENET, 512, _HE),
-    "resnet50_imagenet": FrozenEncoder(_RESNET50, _IMAGENET, 2048, _HE),
-    "vit_s16_imagenet": FrozenEncoder(
-        _VIT_S16, _HALF, 384, f"{_DOSOVITSKIY}; Steiner et al. 2021 (arXiv 2106.10270)"
-    ),
+    "resnet18_sentinel2": FrozenEncoder(_RESNET18, _SENTINEL2, 512),
+    "resnet50_sentinel2": FrozenEncoder(_RESNET50, _SENTINEL2, 2048),
+    "vit_s16_sentinel2": FrozenEncoder(_VIT_S16, _SENTINEL2, 384),
+    "resnet18_imagenet": FrozenEncoder(_RESNET18, _IMAGENET, 512),
+    "resnet50_imagenet": FrozenEncoder(_RESNET50, _IMAGENET, 2048),
+    "vit_s16_imagenet": FrozenEncoder(_VIT_S16, _HALF, 384),
     "clip_vit_l14_image": FrozenEncoder(
         ClipImage(Blocks(1024, 24, 16, 1e-5, gelu="quick"), patch=14, features=768),
         _CLIP,
         768,
-        _RADFORD,
     ),
     "clip_vit_l14_text": FrozenEncoder(
         ClipText(
@@ -105,12 +85,10 @@ PUBLISHED: dict[str, FrozenEncoder] = {
         ),
         TextInput(77, 49_408),
         768,
-        _RADFORD,
     ),
     "minilm_l6": FrozenEncoder(
         SentenceEncoder(Blocks(384, 6, 12, 1e-12, "after"), vocabulary=30_522, length=512),
         TextInput(256, 30_522),
         384,
-        "Reimers and Gurevych 2019 (arXiv 1908.10084); MiniLM (arXiv 2002.10957)",
     ),
 }

@@ -138,10 +138,6 @@ class Tokenizer:
     def __init__(self, path: Path, read: TextInput) -> None:
         """Reads a tokenizer.json.
 
-        Args:
-            path: The file.
-            read: The tokens of the encoder.
-
         Raises:
             DataError: the file is missing, is no tokenizer, or is another encoder's.
             EarthEmbedError: the package that reads it is missing.

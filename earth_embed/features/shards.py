@@ -45,10 +45,7 @@ class Shards:
     def __init__(self, folder: Path, settings: Mapping[str, Any], count: int) -> None:
         """Names the shards; nothing is read or written.
 
-        Args:
-            folder: Where they go.
-            settings: JSON values that decide the features, including rows, views and dim.
-            count: Number of shards.
+        `settings` are JSON values that decide the features, including rows, views and dim.
         """
         self.folder, self.count = folder, count
         self.record, self._plan = folder / FEATURES_FILE, folder / "plan.json"

@@ -37,9 +37,6 @@ class Block(nn.Module):
         before:  x ← x + attention(norm_1(x)),    x ← x + W₂ gelu(W₁ norm_2(x))
         after:   x ← norm_1(x + attention(x)),    x ← norm_2(x + W₂ gelu(W₁ x))
 
-    Attributes:
-        config: Sizes and variants.
-
     References:
         Vaswani et al. 2017 (arXiv 1706.03762); Xiong et al. 2020 (arXiv 2002.04745) for the norms.
     """
@@ -74,11 +71,7 @@ class Block(nn.Module):
 
 
 class Stack(nn.Module):
-    """A sequence of blocks.
-
-    Attributes:
-        config: Sizes and variants.
-    """
+    """A sequence of blocks."""
 
     config: Blocks
 
@@ -170,13 +163,7 @@ class SentenceEncoder(nn.Module):
 
 
 class Embeddings(nn.Module):
-    """Token embeddings plus position embeddings.
-
-    Attributes:
-        vocabulary: Number of different tokens.
-        length: Number of positions.
-        width: Dimension D of the vectors.
-    """
+    """Embeddings of tokens plus those of up to `length` positions, (N, T, width)."""
 
     vocabulary: int
     length: int

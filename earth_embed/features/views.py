@@ -9,13 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from earth_embed.coordinates import EARTH_RADIUS_KM, unit_vector
-from earth_embed.errors import Checks
+from earth_embed.checks import Checked, Checks
+from earth_embed.coordinates import EARTH_RADIUS_KM, lonlat_of, unit_vector
 
 SMALLEST_BLUR = 0.1
 """Smallest σ of a blur, pixels, as in SimCLR."""
 
-HALF_CIRCUMFERENCE_M = 20_015_114.0
+HALF_CIRCUMFERENCE_M = 1000 * math.pi * EARTH_RADIUS_KM
 """Distance from a point to its antipode, metres."""
 
 _RATIO = 4 / 3
@@ -26,7 +26,7 @@ _BLURRED = 0.5
 
 
 @dataclass(frozen=True)
-class ViewSettings:
+class ViewSettings(Checked, owner="the views"):
     """The views of each sample. The first is plain; the others are augmented at random."""
 
     views: int = 1
@@ -42,9 +42,7 @@ class ViewSettings:
     seed: int = 0
     """Seed of the augmented views."""
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        checks = Checks("the views", self)
+    def _check(self, checks: Checks) -> None:
         checks.at_least("views", self.views, 1)
         checks.at_least("seed", self.seed, 0)
         checks.expect(
@@ -72,22 +70,13 @@ class ViewSettings:
             self.views,
             "1, as all views would be the same",
         )
-        checks.raise_if_any()
 
 
 def augment(key: jax.Array, image: jax.Array, settings: ViewSettings) -> jax.Array:
-    """Applies a random resized crop, flips and a blur.
+    """Applies a random resized crop, flips and a blur to an image (H, W, C) float32.
 
     These are SimCLR's augmentations without the colour distortions, since the value of a
     satellite's band is a measurement.
-
-    Args:
-        key: The image's key.
-        image: (H, W, C) float32.
-        settings: Which augmentations, and how strong.
-
-    Returns:
-        (H, W, C) float32.
 
     References:
         Chen et al. 2020 (arXiv 2002.05709), appendix A; Klemmer et al. 2023 (arXiv 2311.17179).
@@ -146,15 +135,7 @@ def random_flips(key: jax.Array, image: jax.Array) -> jax.Array:
 
 
 def random_blur(key: jax.Array, image: jax.Array, largest: float) -> jax.Array:
-    """Blurs with probability ½, with σ ~ U(0.1, largest) pixels.
-
-    Args:
-        key: The image's key.
-        image: (H, W, C) float32.
-        largest: Largest σ, pixels.
-
-    Returns:
-        (H, W, C) float32.
+    """Blurs an image (H, W, C) float32 with probability ½, with σ ~ U(0.1, largest) pixels.
 
     References:
         Chen et al. 2020 (arXiv 2002.05709), appendix A: σ ~ U(0.1, 2).
@@ -166,20 +147,12 @@ def random_blur(key: jax.Array, image: jax.Array, largest: float) -> jax.Array:
 
 
 def gaussian_blur(image: jax.Array, sigma: jax.Array, radius: int) -> jax.Array:
-    """Convolves each band with a Gaussian.
+    """Convolves each band of an image (H, W, C) float32 with a Gaussian; σ > 0, in pixels.
 
         out[i] = Σ_t w_t · in[i + t],   w_t ∝ exp(−t² / 2σ²),   |t| ≤ radius,   Σ w = 1
 
     The image is padded by reflection that repeats the edge pixels. The blur is then a symmetric
     matrix whose rows, and therefore columns, sum to 1: it keeps the mean of each band.
-
-    Args:
-        image: (H, W, C) float32.
-        sigma: σ > 0, pixels.
-        radius: Radius of the kernel, pixels.
-
-    Returns:
-        (H, W, C) float32.
     """
     taps = jnp.arange(-radius, radius + 1, dtype=jnp.float32)
     weights = jax.nn.softmax(-0.5 * (taps / sigma) ** 2)
@@ -225,5 +198,4 @@ def jitter(keys: jax.Array, lonlat: np.ndarray, metres: float) -> np.ndarray:
     east = np.stack([-np.sin(lon), np.cos(lon), np.zeros_like(lon)], axis=-1)
     north = np.stack([-np.sin(lat) * np.cos(lon), -np.sin(lat) * np.sin(lon), np.cos(lat)], axis=-1)
     tangent = np.cos(beta) * north + np.sin(beta) * east
-    x, y, z = (np.cos(delta) * unit_vector(lonlat) + np.sin(delta) * tangent).T
-    return np.degrees(np.stack([np.arctan2(y, x), np.arctan2(z, np.hypot(x, y))], axis=-1))
+    return lonlat_of(np.cos(delta) * unit_vector(lonlat) + np.sin(delta) * tangent)

@@ -15,13 +15,7 @@ EPSILON = 1e-5
 
 
 class PatchTokens(nn.Module):
-    """A class token followed by linearly embedded patches, plus position embeddings.
-
-    Attributes:
-        width: Dimension D of a token.
-        patch: Side P of a patch, pixels.
-        bias: Whether the linear layer has a bias.
-    """
+    """A class token and linearly embedded patches, `patch` pixels wide, with their positions."""
 
     width: int
     patch: int
@@ -128,10 +122,7 @@ class ResNet(nn.Module):
 class Residual(nn.Module):
     """relu(shortcut(x) + convolutions(x)); the shortcut is a 1 × 1 convolution if shapes differ.
 
-    Attributes:
-        width: Channels of the inner convolutions.
-        stride: Stride of the (first) 3 × 3 convolution.
-        bottleneck: See `ResNet`.
+    The (first) 3 × 3 convolution has the stride; `bottleneck` as in `ResNet`.
     """
 
     width: int

@@ -67,14 +67,11 @@ def forms(loss: Loss) -> tuple[Comparison, Rule[Any]]:
     """A loss in its plain form on the whole matrix, and as a rule for tiles."""
     if isinstance(loss, Sigmoid):
         return sigmoid, SigmoidRule()
-    if isinstance(loss, GeodesicNtXent) and loss.weighting == "soft_targets":
-        return partial(soft_targets, bandwidth_km=loss.bandwidth_km), SoftTargetsRule(
-            loss.bandwidth_km
-        )
     if isinstance(loss, GeodesicNtXent):
-        return partial(semivariogram, range_km=loss.bandwidth_km), SemivariogramRule(
-            loss.bandwidth_km
-        )
+        km = loss.bandwidth_km
+        if loss.weighting == "soft_targets":
+            return partial(soft_targets, bandwidth_km=km), SoftTargetsRule(km)
+        return partial(semivariogram, range_km=km), SemivariogramRule(km)
     return nt_xent, NtXentRule()
 
 
@@ -83,8 +80,7 @@ def regression(rank: Comparison) -> Comparison:
 
     ℓ_i = ‖zᵢ − eᵢ‖²        z, e not normalised
 
-    Args:
-        rank: The comparison that counts as retrieval; its loss is not used.
+    Retrieval is that of the comparison `rank`, whose loss is not used.
     """
 
     def compare(pairs: Pairs) -> Contrast:

@@ -7,6 +7,8 @@ other.
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import jax
 import jax.numpy as jnp
 
@@ -56,24 +58,22 @@ def semivariogram(pairs: Pairs, range_km: float) -> Contrast:
     return Contrast(jax.nn.logsumexp(x, axis=1, b=weights) - own(x), retrieved(x))
 
 
-class SoftTargetsRule(Rule[tuple[jax.Array, jax.Array, jax.Array]]):
+Sums: TypeAlias = tuple[jax.Array, jax.Array, jax.Array]
+"""L, Σ k x and Σ k of each anchor, (T,) each."""
+
+
+class SoftTargetsRule(Rule[Sums]):
     """ℓ_i = L_i − Σⱼ k_ij x_ij / Σⱼ k_ij, with L the log-sum-exp and k the Gaussian."""
 
     def __init__(self, bandwidth_km: float) -> None:
         """Sets the standard deviation of the Gaussian k."""
         self._softmax, self._bandwidth_km = NtXentRule(), bandwidth_km
 
-    def start(self, zero: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def start(self, zero: jax.Array) -> Sums:
         """L, Σ k x and Σ k without any candidates."""
         return self._softmax.start(zero), zero, zero
 
-    def fold(
-        self,
-        stats: tuple[jax.Array, jax.Array, jax.Array],
-        x: jax.Array,
-        rows: Side,
-        columns: Side,
-    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def fold(self, stats: Sums, x: jax.Array, rows: Side, columns: Side) -> Sums:
         """Adds a tile's columns to all three."""
         lse, attraction, mass = stats
         near = self._near(x, rows, columns)
@@ -83,18 +83,12 @@ class SoftTargetsRule(Rule[tuple[jax.Array, jax.Array, jax.Array]]):
             mass + near.sum(axis=1),
         )
 
-    def total(self, stats: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
+    def total(self, stats: Sums) -> jax.Array:
         """The whole loss."""
         lse, attraction, mass = stats
         return lse - attraction / mass
 
-    def slope(
-        self,
-        stats: tuple[jax.Array, jax.Array, jax.Array],
-        x: jax.Array,
-        rows: Side,
-        columns: Side,
-    ) -> jax.Array:
+    def slope(self, stats: Sums, x: jax.Array, rows: Side, columns: Side) -> jax.Array:
         """Softmax minus targets."""
         lse, _, mass = stats
         targets = self._near(x, rows, columns) / mass[:, None]

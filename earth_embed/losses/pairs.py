@@ -92,11 +92,12 @@ def own(logits: jax.Array) -> jax.Array:
 
 
 def retrieved(logits: jax.Array) -> jax.Array:
-    """(B,) float32: 1 where the diagonal entry of (B, B) logits is the only largest of its row."""
+    """(B,) float32: 1 where the diagonal entry of (B, B) logits is the only largest of its row.
+
+    Ties count as misses: a constant embedding earns nothing.
+    """
     rivals = (logits >= own(logits)[:, None]).sum(axis=1) - 1
-    return (rivals == 0).astype(
-        jnp.float32
-    )  # ties count as misses: a constant embedding earns nothing
+    return (rivals == 0).astype(jnp.float32)
 
 
 Stats = TypeVar("Stats")

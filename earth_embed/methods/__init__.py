@@ -48,13 +48,7 @@ class TrainingMethod(Protocol):
 
 
 def build_method(towers: Towers, counts: Mapping[str, int], mesh: Mesh) -> TrainingMethod:
-    """Builds the experiment's method.
-
-    Args:
-        towers: The experiment's towers.
-        counts: Number of training examples of each modality.
-        mesh: The devices that share a batch.
-    """
+    """Builds the experiment's method, for `counts` training examples of each modality."""
     settings = towers.experiment.method
     if isinstance(settings, Pair):
         return PairMethod(towers, counts, mesh)

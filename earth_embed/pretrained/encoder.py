@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from earth_embed.config import Experiment
 from earth_embed.coordinates import check_lonlat
-from earth_embed.encoders.location import describe, harmonics_in
+from earth_embed.encoders.location import build_location, describe, harmonics_in, init_location
 from earth_embed.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
@@ -47,8 +47,6 @@ class LocationEncoder:
             batch_size: Places encoded at a time; affects memory only.
             smoothing_km: See `smoothed`.
         """
-        from earth_embed.encoders.location import build_location
-
         self.experiment = experiment
         self.dim = experiment.location.features
         self._params = params
@@ -149,7 +147,7 @@ def load_towers(run: str | Path, sources: Mapping[str, Source]) -> tuple[Towers,
     from earth_embed.step.state import Updater
     from earth_embed.step.towers import Towers
     from earth_embed.training.checkpoint import Checkpointer
-    from earth_embed.training.feed import example_shapes
+    from earth_embed.training.feed import one_sample_each
     from earth_embed.training.run_dir import read_experiment, read_origin
 
     experiment = read_experiment(Path(run))
@@ -159,7 +157,7 @@ def load_towers(run: str | Path, sources: Mapping[str, Source]) -> tuple[Towers,
             "expected a run that was trained here, with its modality encoders"
         )
     towers = Towers(experiment)
-    like = _on_one_device(partial(Updater(towers).init, example_shapes(sources)))
+    like = _on_one_device(partial(Updater(towers).init, one_sample_each(sources)))
     with closing(Checkpointer(Path(run))) as checkpoints:
         return towers, checkpoints.restore_state(like)
 
@@ -181,7 +179,5 @@ def _on_one_device(init: Callable[[], Any]) -> Any:
 
 
 def _initial(experiment: Experiment) -> Any:
-    from earth_embed.encoders.location import init_location
-
     # Under jit: otherwise each operation would be compiled on its own.
     return jax.jit(lambda: init_location(experiment.location, experiment.seed))()

@@ -54,15 +54,11 @@ def over_batch(mesh: Mesh) -> NamedSharding:
 
 
 def split_state(shapes: Any, mesh: Mesh, split_from: int) -> Any:
-    """The sharding of each array of the state.
+    """The sharding of each array of the state, or of its shapes.
 
-    Arrays are sharded over the `model` axis along their longest axis that it divides. A parameter
-    and its moments have the same shape and so the same sharding.
-
-    Args:
-        shapes: The state, or its shapes.
-        mesh: The devices.
-        split_from: Minimum number of elements of a sharded array; smaller ones are replicated.
+    Arrays of `split_from` or more elements are sharded over the `model` axis along their longest
+    axis that it divides; others are replicated. A parameter and its moments have the same shape and
+    so the same sharding.
     """
     parts = mesh.shape["model"]
 
@@ -94,10 +90,7 @@ def share_of_process(mesh: Mesh) -> Share:
 def check_divisible(sizes: dict[str, int], mesh: Mesh, microbatch: int = 0) -> None:
     """Checks that every modality's part of a batch splits evenly over devices and microbatches.
 
-    Args:
-        sizes: Samples of each modality in a batch.
-        mesh: The devices.
-        microbatch: Samples per microbatch; 0: the whole batch.
+    `sizes` are the samples of each modality; without a `microbatch` (0), only devices count.
 
     Raises:
         ConfigError: a part does not split evenly.
@@ -120,13 +113,7 @@ def init_sharded(init: Callable[[], TrainState], shardings: Any) -> TrainState:
 
 
 def compile_step(step: Step, mesh: Mesh, shardings: Any = None) -> jax.stages.Wrapped:
-    """Jits a step for the mesh and donates the state's buffers.
-
-    Args:
-        step: The step.
-        mesh: The devices.
-        shardings: The state's shardings. None: replicated.
-    """
+    """Jits a step for the mesh and donates the state's buffers; shardings None: replicated."""
     everywhere = replicated(mesh)
     return jax.jit(step, donate_argnums=0, out_shardings=(shardings or everywhere, everywhere))
 

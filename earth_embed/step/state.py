@@ -25,7 +25,7 @@ Batch = dict[str, Any]
 Metrics = dict[str, jax.Array]
 
 LossFunction = Callable[[Params, Batch, jax.Array], tuple[jax.Array, Metrics]]
-"""(trained parameters, batch, step) → (loss, metrics)"""
+"""(parameters of all towers, batch, step) → (loss, metrics)"""
 
 
 @flax.struct.dataclass
@@ -47,12 +47,7 @@ class Updater:
     """Takes the gradient of a loss in the trained towers, and updates only those."""
 
     def __init__(self, towers: Towers, gather: Callable[[Params], Params] = lambda p: p) -> None:
-        """Builds the optimizer; nothing is computed.
-
-        Args:
-            towers: The towers to update.
-            gather: Gathers sharded parameters for the loss.
-        """
+        """Builds the optimizer, computes nothing. `gather` gathers sharded parameters."""
         settings = towers.experiment.optimizer
         self.towers = towers
         self._gather = gather

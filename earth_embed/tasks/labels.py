@@ -43,12 +43,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Labels:
-    """Labelled places.
-
-    Attributes:
-        lonlat: (N, 2) float64, degrees.
-        targets: Tasks by name, with N values each.
-    """
+    """Labelled places: lonlat (N, 2) float64 degrees, and tasks by name, with N values each."""
 
     lonlat: np.ndarray
     targets: dict[str, Target]
@@ -95,11 +90,7 @@ def load_labels(
 
 
 def refuse_leaks(targets: Mapping[str, Target], shown: frozenset[str]) -> None:
-    """Refuses tasks whose answer was shown in training.
-
-    Args:
-        targets: Tasks by name.
-        shown: Layers that training showed.
+    """Refuses tasks whose answer was among the layers shown in training.
 
     Raises:
         DataError: a target is made of such a layer; the message names all such tasks.

@@ -94,11 +94,7 @@ def peak_memory() -> int:
 
 @contextmanager
 def profiled(folder: Path | None, start: int) -> Iterator[Callable[[int], None]]:
-    """Writes a trace of `TRACED` steps for TensorBoard or Perfetto, in process 0.
-
-    Args:
-        folder: Where the trace goes; None for no trace.
-        start: Steps taken before.
+    """Writes a trace of `TRACED` steps for TensorBoard or Perfetto, in process 0; None: no trace.
 
     Yields:
         A function to call after each step, with the number of steps so far.

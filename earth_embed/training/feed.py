@@ -27,7 +27,7 @@ class Fed(NamedTuple):
     names: tuple[str, ...]
     """The modalities that the step trains on."""
     batch: Batch
-    """On the device, with an entry for every modality; see `Method.step`."""
+    """On the device, with an entry for every modality; see `TrainingMethod.step`."""
 
 
 def feed(
@@ -61,7 +61,7 @@ def feed(
             ahead = fetch(step + 1)
 
 
-def example_shapes(sources: Mapping[str, Source]) -> dict[str, np.ndarray]:
+def one_sample_each(sources: Mapping[str, Source]) -> dict[str, np.ndarray]:
     """One sample of each modality, for the towers' initialisation."""
     return {name: source.gather(np.arange(1))["sample"] for name, source in sources.items()}
 

@@ -31,7 +31,7 @@ from earth_embed.step.state import TrainState, Updater
 from earth_embed.step.towers import Towers
 from earth_embed.training.accounting import Meter, product_flops, profiled
 from earth_embed.training.checkpoint import Checkpointer
-from earth_embed.training.feed import Validation, example_shapes, feed
+from earth_embed.training.feed import Validation, feed, one_sample_each
 from earth_embed.training.records import draw_curves, open_records, skipped_steps
 from earth_embed.training.run_dir import check_run, locked, open_run
 from earth_embed.training.stopping import Watch, stop_on_signal
@@ -84,7 +84,7 @@ def train(
             )
     batches = Batches(training, experiment.input, experiment.seed, *share_of_process(mesh))
     update = Updater(towers, partial(gathered, mesh=mesh))
-    init = partial(update.init, example_shapes(training))
+    init = partial(update.init, one_sample_each(training))
     shapes = jax.eval_shape(init)  # raises if an encoder does not fit its samples
     shardings = split_state(shapes, mesh, experiment.mesh.split_from)
     from_main(lambda: open_run(run_dir, experiment))

@@ -32,13 +32,7 @@ class Records:
     """Writes a run's metrics. A resumed run continues from its checkpoint."""
 
     def __init__(self, run_dir: Path, start: int, steps: int) -> None:
-        """Drops what was recorded after the checkpoint, and opens the rest for appending.
-
-        Args:
-            run_dir: The run.
-            start: Step of the checkpoint.
-            steps: Steps of the whole run.
-        """
+        """Drops what was recorded after the checkpoint at step `start`; the rest is appended to."""
         self._path = run_dir / METRICS_FILE
         kept = [line for line in read_metrics(run_dir) if line["step"] <= start]
         write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))

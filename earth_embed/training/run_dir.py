@@ -79,10 +79,7 @@ def check_run(run_dir: Path, experiment: Experiment) -> None:
 def open_run(run_dir: Path, experiment: Experiment, origin: dict[str, str] | None = None) -> None:
     """Creates a run's directory, or checks that this experiment may resume its run.
 
-    Args:
-        run_dir: The directory.
-        experiment: The run's experiment.
-        origin: Where the weights came from, if they are imported.
+    `origin` says where the weights came from, if they are imported.
 
     Raises:
         RunError: as in `check_run`.

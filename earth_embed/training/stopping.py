@@ -43,11 +43,8 @@ class Watch:
     ) -> None:
         """Starts at the run's present step.
 
-        Args:
-            policy: `Optimizer.not_finite`.
-            batch: Describes the batch of the n-th step, counted from 1.
-            saved: Names the last good checkpoint.
-            skipped: The steps skipped so far.
+        `batch` describes the batch of the n-th step, counted from 1; `saved` names the last good
+        checkpoint; `skipped` lists the steps skipped so far.
         """
         self._policy, self._batch, self._saved = policy, batch, saved
         self._skipped = list(skipped)
@@ -90,11 +87,7 @@ class Watch:
 
 
 class Stop:
-    """Whether Ctrl-C or SIGTERM has asked the loop to stop.
-
-    Attributes:
-        signal: The signal that asked to stop; None if none did.
-    """
+    """Whether Ctrl-C or SIGTERM has asked the loop to stop: `signal`, or None."""
 
     signal: int | None = None
 

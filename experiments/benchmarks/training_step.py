@@ -51,7 +51,7 @@ from earth_embed.step.mesh import (
 )
 from earth_embed.step.state import Updater
 from earth_embed.step.towers import Towers
-from earth_embed.training.feed import example_shapes, feed
+from earth_embed.training.feed import feed, one_sample_each
 from peers.step import Step, published, tensors, vectorised
 from timing import in_turns, matmul_rate
 
@@ -117,7 +117,7 @@ class Ours:
         counts = {name: len(sources[name]) for name in names}
         self.method = build_method(self.towers, counts, self.mesh)
         update = Updater(self.towers)
-        samples = example_shapes({name: sources[name] for name in names})
+        samples = one_sample_each({name: sources[name] for name in names})
         self.state = init_sharded(partial(update.init, samples), replicated(self.mesh))
         self.compiled = compile_step(partial(self.method.step, update=update), self.mesh)
         self.examples = {

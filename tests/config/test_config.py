@@ -3,7 +3,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from earth_embed.config import (
@@ -153,7 +153,6 @@ locations = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(
     method=st.sampled_from(
         [Melt(quotas=(100, 156)), Melt(negatives="within"), Salt(3, "shuffled")]
@@ -185,7 +184,7 @@ def test_json_round_trip(method, location, rate, layers):
         (lambda: Modality("m", "d", "f", mean=float("nan")), "mean = nan: expected a finite"),
         (
             lambda: Modality("m", "d", "f", geo_layers="elevation"),
-            "layers = 'elevation': expected a t",
+            "geo_layers = 'elevation': expected a t",
         ),
         (lambda: LogitScale(learnable=1), "learnable = 1: expected bool"),
         (lambda: Experiment("e", (IMAGE, TEXT), "melt"), "method = 'melt': expected Pair or Melt"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -295,7 +295,6 @@ def two_images(tmp_path_factory):
     return folder, open_table(write(folder, frame), "v", "all", 16)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_a_cut_image_is_named_and_never_read_as_noise(two_images, data):
     folder, source = two_images

@@ -7,9 +7,9 @@ from earth_embed.features.vision import ResNet
 
 SMALL = {
     "small": FrozenEncoder(
-        ResNet((1,), bottleneck=False, width=4), ImageInput(8, 8, (9.0,) * 3, (50.0,) * 3), 4, ""
+        ResNet((1,), bottleneck=False, width=4), ImageInput(8, 8, (9.0,) * 3, (50.0,) * 3), 4
     ),
     "words": FrozenEncoder(
-        SentenceEncoder(Blocks(8, 1, 2, 1e-12, "after"), 6, 9), TextInput(9, 6), 8, ""
+        SentenceEncoder(Blocks(8, 1, 2, 1e-12, "after"), 6, 9), TextInput(9, 6), 8
     ),
 }

@@ -15,11 +15,11 @@ from earth_embed.features.vision import ResNet, VisionTransformer
 
 PIXELS = ImageInput(16, 16, (10.0, 20.0), (2.0, 4.0))
 SMALL = {
-    "resnet": FrozenEncoder(ResNet((1, 1), bottleneck=False, width=4), PIXELS, 8, ""),
-    "vit": FrozenEncoder(VisionTransformer(Blocks(8, 1, 2), 8), PIXELS, 8, ""),
-    "clip text": FrozenEncoder(ClipText(Blocks(8, 2, 2), 20, 9, 19, 5), TextInput(9, 20), 5, ""),
+    "resnet": FrozenEncoder(ResNet((1, 1), bottleneck=False, width=4), PIXELS, 8),
+    "vit": FrozenEncoder(VisionTransformer(Blocks(8, 1, 2), 8), PIXELS, 8),
+    "clip text": FrozenEncoder(ClipText(Blocks(8, 2, 2), 20, 9, 19, 5), TextInput(9, 20), 5),
     "sentence": FrozenEncoder(
-        SentenceEncoder(Blocks(8, 2, 2, 1e-12, "after"), 20, 9), TextInput(9, 20), 8, ""
+        SentenceEncoder(Blocks(8, 2, 2, 1e-12, "after"), 20, 9), TextInput(9, 20), 8
     ),
 }
 

@@ -21,7 +21,7 @@ def metres(a, b):
     return 2 * RADIUS * np.arcsin(np.minimum(chord / 2, 1))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.floats(-180, 180),
     st.floats(-90, 90),

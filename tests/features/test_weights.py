@@ -18,11 +18,11 @@ from earth_embed.features.weights import expected_arrays, read_frozen
 PIXELS = ImageInput(16, 16, (0.0,) * 3, (1.0,) * 3)
 BLOCKS = Blocks(8, 2, 2)
 ENCODERS = {
-    "resnet": FrozenEncoder(ResNet((1, 2), bottleneck=True, width=4), PIXELS, 32, ""),
-    "vit": FrozenEncoder(VisionTransformer(BLOCKS, 8), PIXELS, 8, ""),
-    "clip image": FrozenEncoder(ClipImage(BLOCKS, 8, 5), PIXELS, 5, ""),
-    "clip text": FrozenEncoder(ClipText(BLOCKS, 20, 9, 19, 5), TextInput(9, 20), 5, ""),
-    "sentence": FrozenEncoder(SentenceEncoder(BLOCKS, 20, 9), TextInput(9, 20), 8, ""),
+    "resnet": FrozenEncoder(ResNet((1, 2), bottleneck=True, width=4), PIXELS, 32),
+    "vit": FrozenEncoder(VisionTransformer(BLOCKS, 8), PIXELS, 8),
+    "clip image": FrozenEncoder(ClipImage(BLOCKS, 8, 5), PIXELS, 5),
+    "clip text": FrozenEncoder(ClipText(BLOCKS, 20, 9, 19, 5), TextInput(9, 20), 5),
+    "sentence": FrozenEncoder(SentenceEncoder(BLOCKS, 20, 9), TextInput(9, 20), 8),
 }
 # One name of each family, as PyTorch prints it, and where it belongs.
 NAMES = {

@@ -65,7 +65,7 @@ def test_one_place_shares_the_target_or_has_no_negatives():
 
 
 @given(st.integers(0, 10_000), st.sampled_from([1e-4, 1e-2, 1.0, 30.0]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_great_circle_distances_are_right_to_metres(seed, spread):
     rng = np.random.default_rng(seed)
     places = random_places(rng, 40)

@@ -12,11 +12,10 @@ def reference(anchors, candidates, scale, groups=None):
     """NT-Xent written out one anchor at a time in float64."""
     z = anchors / np.linalg.norm(anchors, axis=1, keepdims=True)
     e = candidates / np.linalg.norm(candidates, axis=1, keepdims=True)
-    scales = np.broadcast_to(scale, len(z))
     losses, hits = [], []
     for i in range(len(z)):
         rivals = [j for j in range(len(e)) if groups is None or groups[j] == groups[i]]
-        similarity = {j: scales[i] * float(np.dot(z[i], e[j])) for j in rivals}
+        similarity = {j: scale * float(np.dot(z[i], e[j])) for j in rivals}
         losses.append(np.log(sum(np.exp(s) for s in similarity.values())) - similarity[i])
         hits.append(max(similarity, key=similarity.get) == i)
     return np.array(losses), np.array(hits, float)
@@ -29,7 +28,7 @@ def draw(seed, batch=12, dim=5):
 
 
 @given(st.integers(0, 10_000), st.floats(0.5, 50))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_equals_the_formula(seed, scale):
     a, b, groups = draw(seed)
     for chosen in (None, groups):
@@ -40,16 +39,8 @@ def test_equals_the_formula(seed, scale):
         np.testing.assert_array_equal(ours.retrieved, hits)
 
 
-def test_one_scale_for_each_anchor():
-    a, b, _ = draw(3)
-    scales = np.linspace(1, 20, len(a), dtype=np.float32)
-    loss, _ = reference(a.astype(float), b.astype(float), scales)
-    ours = nt_xent(Pairs(jnp.asarray(a), jnp.asarray(b), jnp.asarray(scales)))
-    np.testing.assert_allclose(ours.loss, loss, rtol=1e-4, atol=1e-4)
-
-
 @given(st.integers(0, 10_000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_identities(seed):
     a, b, _ = draw(seed)
     scale = jnp.float32(7)

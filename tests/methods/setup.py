@@ -6,27 +6,34 @@ import jax
 
 from earth_embed.data.pipeline import Batches
 from earth_embed.methods import build_method
-from earth_embed.step.mesh import build_mesh, compile_step, init_sharded, replicated
+from earth_embed.step.mesh import (
+    build_mesh,
+    compile_step,
+    gathered,
+    init_sharded,
+    split_state,
+)
 from earth_embed.step.state import Updater
 from earth_embed.step.towers import Towers
-from earth_embed.training.feed import example_shapes, feed
+from earth_embed.training.feed import feed, one_sample_each
 
 
 class Setup:
-    """A method with its data, on some devices."""
+    """A method with its data, on some devices; the state is split over the mesh's `model` axis."""
 
-    def __init__(self, experiment, sources, devices=None):
+    def __init__(self, experiment, sources, devices=None, model=1):
         self.experiment = experiment
         self.towers = Towers(experiment)
         self.training = {name: sources[name].train for name in self.towers.names}
-        self.mesh = build_mesh(devices=devices)
+        self.mesh = build_mesh(model, devices)
         counts = {name: len(source) for name, source in self.training.items()}
         self.method = build_method(self.towers, counts, self.mesh)
-        self.update = Updater(self.towers)
-        init = partial(self.update.init, example_shapes(self.training))
-        self.state = init_sharded(init, replicated(self.mesh))
+        self.update = Updater(self.towers, partial(gathered, mesh=self.mesh))
+        init = partial(self.update.init, one_sample_each(self.training))
+        shardings = split_state(jax.eval_shape(init), self.mesh, split_from=16)
+        self.state = init_sharded(init, shardings)
         self.traces = 0
-        self.step = compile_step(self._step, self.mesh)
+        self.step = compile_step(self._step, self.mesh, shardings)
 
     def _step(self, state, batch):
         self.traces += 1

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
-from earth_embed.config import LogitScale, Melt, Modality, Pair, Regression
+from earth_embed.config import LogitScale, Melt, Modality, NtXent, Pair, Regression
 from earth_embed.data import Splits
 from earth_embed.errors import ConfigError
 from tests.conftest import make_source
@@ -61,14 +61,17 @@ def test_pair(setup):
 
 
 @pytest.mark.parametrize("reduction", ["samples", "modalities"])
-@pytest.mark.parametrize("loss", [nt_xent, squared_error])
-def test_melt_weighs_each_modality_in_its_own_space(loss, reduction, setup):
+@pytest.mark.parametrize(
+    ("loss", "formula"),
+    [(NtXent(), nt_xent), (Regression(), squared_error)],
+    ids=["contrast", "regression"],
+)
+def test_melt_weighs_each_modality_in_its_own_space(loss, formula, reduction, setup):
     weights = (1.0, 0.2)
     method = Melt(quotas=(16, 32), negatives="within", reduction=reduction, weights=weights)
-    losses = {} if loss is nt_xent else {"loss": Regression()}
-    melt = setup(method=method, **losses)
+    melt = setup(method=method, loss=loss)
     batch = next(melt.feed(0, 1)).batch
-    each = [loss(*by_hand(melt, name, batch)) for name in melt.towers.names]
+    each = [formula(*by_hand(melt, name, batch)) for name in melt.towers.names]
     _, metrics = melt.step(melt.state, batch)
     if reduction == "modalities":
         expected = np.average([values.mean() for values in each], weights=weights)
@@ -116,14 +119,14 @@ def test_only_the_location_encoder_and_the_heads_train(setup):
     assert moved == {"location", "modality:series", "modality:bytes"}
 
 
-@pytest.mark.parametrize("loss", [None, Regression()])
+@pytest.mark.parametrize("loss", [NtXent(), Regression()])
 def test_eight_devices_take_the_step_of_one(loss, make_experiment, sources):
     modalities = tuple(Modality(n, "memory", "sample", "target") for n in ("series", "text"))
     experiment = dataclasses.replace(
         make_experiment("melt"),
         method=Melt(quotas=(16, 32), negatives="within", weights=(1.0, 0.5)),
         modalities=modalities,
-        **({} if loss is None else {"loss": loss}),
+        loss=loss,
     )
     one, metrics_one, _ = gradients_of_a_step(experiment, sources, jax.devices()[:1])
     eight, metrics_eight, _ = gradients_of_a_step(experiment, sources, jax.devices())

@@ -71,7 +71,7 @@ def chips(rng):
 def test_resnet(block, counts, prefix, chips, weights):
     model = randomised(TimmResNet(block, counts, num_classes=0, in_chans=13))
     module = ResNet(counts, bottleneck=block is Bottleneck)
-    encoder = FrozenEncoder(module, CHIPS, model.num_features, "")
+    encoder = FrozenEncoder(module, CHIPS, model.num_features)
     with torch.no_grad():
         check(ours(encoder, model, chips[0], weights, prefix), model(chips[1]))
 
@@ -85,7 +85,7 @@ def test_vision_transformer(pool, theirs, prefix, chips, weights):
         **sizes, in_chans=13, num_classes=0, global_pool=theirs, fc_norm=False
     )
     module = VisionTransformer(Blocks(24, 2, 3), patch=8, pool=pool)
-    encoder = FrozenEncoder(module, CHIPS, 24, "")
+    encoder = FrozenEncoder(module, CHIPS, 24)
     with torch.no_grad():
         check(ours(encoder, randomised(model), chips[0], weights, prefix), model(chips[1]))
 
@@ -94,7 +94,7 @@ def test_clip_image(rng, weights):
     config = transformers.CLIPVisionConfig(**CLIP, image_size=28, patch_size=7)
     model = randomised(transformers.CLIPVisionModelWithProjection(config))
     module = ClipImage(Blocks(24, 2, 3, 1e-5, gelu="quick"), patch=7, features=7)
-    encoder = FrozenEncoder(module, ImageInput(28, 28, (0.0,) * 3, (1.0,) * 3), 7, "")
+    encoder = FrozenEncoder(module, ImageInput(28, 28, (0.0,) * 3, (1.0,) * 3), 7)
     images = rng.normal(size=(3, 28, 28, 3)).astype(np.float32)
     with torch.no_grad():
         expected = model(torch.tensor(images).permute(0, 3, 1, 2)).image_embeds
@@ -108,7 +108,7 @@ def test_clip_text(rng, weights):
     )
     model = randomised(transformers.CLIPTextModelWithProjection(config))
     module = ClipText(Blocks(24, 2, 3, 1e-5, gelu="quick"), 60, length=12, end=59, features=7)
-    encoder = FrozenEncoder(module, TextInput(12, 60), 7, "")
+    encoder = FrozenEncoder(module, TextInput(12, 60), 7)
     tokens = rng.integers(1, 58, (4, 10)).astype(np.int32)
     for row, end in enumerate((9, 2, 5, 7)):
         tokens[row, end:] = [59] + [0] * (9 - end)
@@ -128,7 +128,7 @@ def test_sentence_encoder(rng, weights):
     )
     model = randomised(transformers.BertModel(config))
     module = SentenceEncoder(Blocks(24, 2, 3, 1e-12, "after"), 60, length=16)
-    encoder = FrozenEncoder(module, TextInput(12, 60), 24, "")
+    encoder = FrozenEncoder(module, TextInput(12, 60), 24)
     tokens = rng.integers(1, 60, (4, 10)).astype(np.int32)
     for row, end in enumerate((10, 2, 5, 7)):
         tokens[row, end:] = 0

@@ -152,7 +152,7 @@ def test_no_places(encoder, empty):
         assert found.dtype == np.float32
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     st.integers(0, 40).flatmap(
         lambda n: arrays(np.float64, (n, 2), elements=st.floats(-90, 90, width=32))

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -69,7 +69,6 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8
 ROWS = st.lists(st.tuples(TEXT, st.floats(-180, 360), st.floats(-90, 90)), min_size=1, max_size=12)
 
 
-@settings(deadline=None)
 @given(ROWS, st.integers(1, 5))
 def test_any_csv_keeps_every_cell(rows, batch_size):
     """Whatever the names hold: quotes, commas, line ends, 007, NA."""

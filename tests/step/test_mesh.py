@@ -3,7 +3,6 @@
 import math
 import re
 from collections import Counter
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -12,16 +11,7 @@ from jax.sharding import PartitionSpec
 
 from earth_embed.config import LocationConfig, Memory, Siren, SphericalHarmonics
 from earth_embed.errors import ConfigError
-from earth_embed.step.mesh import (
-    build_mesh,
-    compile_step,
-    gathered,
-    init_sharded,
-    share_of_process,
-    split_state,
-)
-from earth_embed.step.state import Updater
-from earth_embed.training.feed import example_shapes
+from earth_embed.step.mesh import build_mesh, share_of_process, split_state
 from tests.methods.setup import Setup
 from tests.training.runs import assert_same_update
 
@@ -30,19 +20,6 @@ COLLECTIVES = (
     "all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute|collective-broadcast"
 )
 LOCATION = LocationConfig(SphericalHarmonics(6), Siren((24, 40)), features=DIM)
-
-
-class OnMesh(Setup):
-    """A method's step with the state split over the mesh's `model` axis."""
-
-    def __init__(self, experiment, sources, model):
-        super().__init__(experiment, sources)
-        self.mesh = build_mesh(model)
-        self.update = Updater(self.towers, partial(gathered, mesh=self.mesh))
-        init = partial(self.update.init, example_shapes(self.training))
-        shardings = split_state(jax.eval_shape(init), self.mesh, split_from=16)
-        self.state = init_sharded(init, shardings)
-        self.step = compile_step(self._step, self.mesh, shardings)
 
 
 def collectives(compiled):
@@ -61,7 +38,7 @@ def test_a_step_sends_embeddings_and_gradients_and_nothing_else(
     kind, model, make_experiment, sources
 ):
     experiment = make_experiment(kind, ("text", "series"), location=LOCATION, batch_size=BATCH)
-    setup = OnMesh(experiment, sources, model)
+    setup = Setup(experiment, sources, model=model)
     fed = next(setup.feed(0, 1))
     found = collectives(setup.step.lower(setup.state, fed.batch).compile())
     branches = 2 if kind == "salt" else 1
@@ -95,7 +72,7 @@ def test_a_split_state_trains_as_a_whole_one(kind, memory, make_experiment, sour
     )
     first, losses = [], []
     for model in (1, 4):
-        setup = OnMesh(experiment, sources, model)
+        setup = Setup(experiment, sources, model=model)
         for fed in setup.feed(0, 3):
             setup.state, metrics = setup.step(setup.state, fed.batch)
             losses.append(float(metrics["loss"]))
@@ -107,7 +84,7 @@ def test_a_split_state_trains_as_a_whole_one(kind, memory, make_experiment, sour
 
 def test_a_split_state_needs_less_memory(make_experiment, sources):
     experiment = make_experiment("pair", location=LOCATION)
-    whole, split = (OnMesh(experiment, sources, model) for model in (1, 8))
+    whole, split = (Setup(experiment, sources, model=model) for model in (1, 8))
 
     def bytes_of_one_device(state):
         return sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(state))

@@ -1,4 +1,3 @@
-import dataclasses
 from functools import partial
 
 import jax
@@ -133,9 +132,12 @@ def test_schedule_warms_up_and_decays(make_experiment):
 
 def test_logit_scale_is_clamped_and_comes_back(make_experiment, sources):
     experiment = make_experiment(
-        "pair", logit_scale=LogitScale(0.5, min_temperature=0.4), optimizer=Optimizer(0.5)
+        "pair",
+        logit_scale=LogitScale(0.5, min_temperature=0.4),
+        optimizer=Optimizer(0.5),
+        steps=1000,
     )
-    towers, update, state = make(dataclasses.replace(experiment, steps=1000), sources)
+    towers, update, state = make(experiment, sources)
 
     def towards(sign):
         def loss(params, batch, step):

@@ -42,7 +42,7 @@ lons = st.integers(-179, 179)
 lats = st.integers(-89, 89)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(lonlat=npst.arrays(np.float64, (20, 2), elements=st.floats(0.01, 0.99)))
 def test_a_raster_of_the_globe_has_the_pixel_of_plain_arithmetic(globe, lonlat):
     pixels, path = globe
@@ -98,7 +98,7 @@ def test_no_data_nan_and_outside_are_told_apart(tmp_path):
 
 
 @given(lonlat=st.lists(st.tuples(lons, lats), min_size=1, max_size=8))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_raster_of_0_to_360_agrees_with_one_of_180_to_180(globe, tmp_path_factory, lonlat):
     pixels, path = globe
     turned = tmp_path_factory.mktemp("turned") / "turned.tif"

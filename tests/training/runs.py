@@ -24,7 +24,7 @@ from earth_embed.step.mesh import build_mesh, replicated
 from earth_embed.step.state import Updater
 from earth_embed.step.towers import Towers
 from earth_embed.training.accounting import MEASURED
-from earth_embed.training.feed import example_shapes
+from earth_embed.training.feed import one_sample_each
 from tests.conftest import random_places
 
 SMALL = Experiment(
@@ -75,7 +75,7 @@ def _vector(tree):
 def state_like(experiment, sources):
     """The shapes, dtypes and shardings that `restore_state` asks for."""
     towers = Towers(experiment)
-    samples = example_shapes({name: sources[name].train for name in towers.names})
+    samples = one_sample_each({name: sources[name].train for name in towers.names})
     shapes = jax.eval_shape(partial(Updater(towers).init, samples))
     everywhere = replicated(build_mesh())
     return jax.tree.map(

@@ -10,14 +10,13 @@ import shutil
 import jax
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from earth_embed.config import LocationConfig, Siren, SphericalHarmonics
 from earth_embed.errors import CheckpointError, FaultWarning
 from earth_embed.pretrained.encoder import load
-from earth_embed.training import choice as checksums
-from earth_embed.training import loop
+from earth_embed.training import choice, loop
 from earth_embed.training.checkpoint import Checkpointer
 from earth_embed.training.choice import SCORE, choose
 from earth_embed.training.loop import train
@@ -220,7 +219,7 @@ def test_manifests_come_and_go_with_their_checkpoints(sources, tmp_path, monkeyp
         }
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100)
 @given(data=st.data())
 def test_every_changed_byte_is_found(data, finished, tmp_path_factory):
     run = shutil.copytree(finished, tmp_path_factory.mktemp("changed") / "run")
@@ -304,7 +303,7 @@ def test_a_manifest_on_a_full_disk_is_one_error_and_harms_nothing(sources, tmp_p
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(checksums, "write_text", full)
+        patch.setattr(choice, "write_text", full)
         with pytest.raises(CheckpointError, match=r"cannot save .*: .*No space left") as caught:
             train(SMALL, tmp_path, sources)
     assert "The checkpoints saved before it are untouched." in str(caught.value)

@@ -10,7 +10,7 @@ from earth_embed.config import Checkpoints, Optimizer
 from earth_embed.data.order import batch_indices, steps_per_epoch
 from earth_embed.errors import FaultWarning, RunError
 from earth_embed.hashing import hash_string
-from earth_embed.training import stopping as finite
+from earth_embed.training import stopping
 from earth_embed.training.loop import train
 from tests.methods.setup import Setup
 from tests.training.runs import assert_same_state, checkpoint_steps, metrics
@@ -125,7 +125,7 @@ def test_a_run_stops_at_the_first_and_may_go_on_without_it(experiment, sources, 
 
 def test_a_run_that_only_skips_is_stopped(make_experiment, sources, tmp_path, monkeypatch):
     """Also if the steps in a row were not skipped by one process."""
-    monkeypatch.setattr(finite, "IN_A_ROW", 6)
+    monkeypatch.setattr(stopping, "IN_A_ROW", 6)
     checkpoints = Checkpoints(save_every=4, validate_every=4, log_every=1, validation_examples=16)
     experiment = make_experiment(
         "pair", ("series",), checkpoints=checkpoints, optimizer=Optimizer(not_finite="skip")

@@ -87,10 +87,7 @@ class PublishedFiles:
         raise NotImplementedError
 
     def read_index(self, make: MakeFiles) -> Index:
-        """Reads the index.
-
-        Args:
-            make: For data sets whose index must be extracted first.
+        """Reads the index; `make` is for data sets whose index must be extracted first.
 
         Raises:
             DataError: the source cannot be used.
@@ -167,9 +164,6 @@ class Thinning:
 
         A hash of the seed and the row's number decides the draw, so it is the same in every
         process, and the rows of a smaller cap are among those of a larger one.
-
-        Args:
-            index: All rows.
 
         Raises:
             DataError: the table of excluded places cannot be read.

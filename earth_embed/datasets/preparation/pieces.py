@@ -67,12 +67,7 @@ class Record:
 
 
 def make_piece(piece: Piece, folder: Path, examples: MakeExamples) -> None:
-    """Writes one piece and its record. The same rows always make the same bytes.
-
-    Args:
-        piece: The piece.
-        folder: Where it goes.
-        examples: Makes its examples.
+    """Writes one piece and its record into a folder. The same rows always make the same bytes.
 
     Raises:
         EarthEmbedError: it cannot be written; nothing is left behind.
@@ -106,11 +101,9 @@ def read_record(file: Path) -> Record | None:
 
 
 def damage(file: Path, contents: bool = False) -> str | None:
-    """What is wrong with a piece, in one sentence; None if it is as its record says.
+    """What is wrong with a file of `make_piece`, in one sentence; None if it is as recorded.
 
-    Args:
-        file: A file made by `make_piece`.
-        contents: Compare its SHA-256 too, not only its size.
+    `contents` compares its SHA-256 too, not only its size.
     """
     record = read_record(file)
     if record is None:

@@ -50,12 +50,7 @@ def open_published(dataset: str, folder: Path) -> tfds.core.DatasetBuilder:
 
 
 def write_metadata(published: PublishedFiles, folder: Path, totals: Totals) -> None:
-    """Writes TFDS's metadata, which completes a data set.
-
-    Args:
-        published: The data set.
-        folder: The folder of its files.
-        totals: Their totals.
+    """Writes TFDS's metadata, which completes the data set in a folder.
 
     Raises:
         DataError: there are no examples.
@@ -116,12 +111,7 @@ class Totals:
 
     @classmethod
     def of(cls, folder: Path, pieces: Sequence[Piece], skipped: Counter[str]) -> Totals:
-        """Adds up the records of a folder's files.
-
-        Args:
-            folder: The folder.
-            pieces: The pieces.
-            skipped: Reason → number of index rows that are in no piece.
+        """Adds up the records of a folder's files; `skipped` counts index rows in no piece.
 
         Raises:
             DataError: a file is missing.

@@ -22,12 +22,7 @@ Make = Callable[[Piece], None]
 
 
 def run_processes(make: Make, pieces: Sequence[Piece], workers: int) -> None:
-    """Makes pieces in processes on this machine.
-
-    Args:
-        make: Makes one piece.
-        pieces: The pieces.
-        workers: Number of processes; 1 for only this process.
+    """Makes pieces in `workers` processes on this machine; 1 for only this process.
 
     Raises:
         EarthEmbedError: a piece cannot be made, or a process was killed.
@@ -59,11 +54,7 @@ def run_processes(make: Make, pieces: Sequence[Piece], workers: int) -> None:
 def run_beam(make: Make, pieces: Sequence[Piece], runner: str, options: Sequence[str] = ()) -> None:
     """Makes pieces on an Apache Beam runner, whose workers must see the same folders.
 
-    Args:
-        make: Makes one piece.
-        pieces: The pieces.
-        runner: Name of the runner, such as "DirectRunner" or "DataflowRunner".
-        options: Further options of the runner, as "name=value".
+    `runner` is a name such as "DirectRunner" or "DataflowRunner"; an option is "name=value".
 
     Raises:
         EarthEmbedError: Beam is not installed, or the pipeline failed.
@@ -93,12 +84,7 @@ def progress(
 ) -> Iterator[None]:
     """Shows a progress bar, by watching for records in the folder, so it works with any runner.
 
-    Args:
-        folder: Where the pieces go.
-        pieces: All pieces.
-        todo: The pieces still to be made, which have no records yet.
-        doing: Description of the bar.
-        unit: What a row of a piece is.
+    Of all `pieces`, those `todo` have no records yet; `unit` is what a row of a piece is.
     """
     rows = sum(len(piece.rows) for piece in pieces)
     left = {piece.file: len(piece.rows) for piece in todo}

@@ -3,19 +3,3 @@
 Start with `basis`. It chooses between `products` (L ≤ 128) and `streamed`, which runs `recurrence`.
 Settings and normalisations of published encoders are in `encoders/positional/harmonics.py`.
 """
-
-from earth_embed.encoders.harmonics.basis import (
-    NORMALISATIONS,
-    degree_and_order,
-    harmonics_dense,
-    satclip_factors,
-    spherical_harmonics,
-)
-
-__all__ = [
-    "NORMALISATIONS",
-    "degree_and_order",
-    "harmonics_dense",
-    "satclip_factors",
-    "spherical_harmonics",
-]

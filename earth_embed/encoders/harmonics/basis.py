@@ -14,12 +14,8 @@ from earth_embed.encoders.microbatch import map_parts
 from earth_embed.encoders.sine import multiples
 from earth_embed.errors import ConfigError
 
-NORMALISATIONS = ("orthonormal", "satclip")
 
-
-def spherical_harmonics(
-    lonlat: jax.Array, degree: int, normalisation: str = "orthonormal"
-) -> jax.Array:
+def spherical_harmonics(lonlat: jax.Array, degree: int) -> jax.Array:
     """Real spherical harmonics Y_lm for l = 0 … degree − 1 and m = −l … l.
 
     With φ the latitude, λ the longitude and P̄ the fully normalised Legendre functions without the
@@ -36,25 +32,28 @@ def spherical_harmonics(
         degree: Number L of degrees. The largest float32 error is 4e-7 at L = 40 and 7e-7 at
             L = 100. The recurrence, which takes over at L = 129, has 2e-5, rising to 1e-4 at
             L = 1024.
-        normalisation: "orthonormal", or "satclip" for the functions of SatCLIP's released weights;
-            see `satclip_factors`.
 
     Returns:
         (N, L²) in the dtype of `lonlat`; column l² + l + m holds Y_lm.
 
     Raises:
-        ConfigError: a degree outside 1 … 1024, or an unknown normalisation.
+        ConfigError: a degree outside 1 … 1024.
 
     References:
         SatCLIP (arXiv 2311.17179) for their use as a positional encoding.
     """
-    if normalisation not in NORMALISATIONS:
-        raise ConfigError(f"normalisation = {normalisation!r}: expected one of {NORMALISATIONS}")
     check_degree(degree)
-    features = _orthonormal(lonlat, degree)
-    if normalisation == "satclip":
-        features = features * satclip_factors(degree).astype(features.dtype)[None]
-    return features
+    if degree <= products.UP_TO:
+        columns = np.argsort(products.kernel_rows(degree))
+        return jnp.concatenate(products.features(lonlat, degree), axis=1)[:, columns]
+    cosines, sines = multiples(lonlat[:, 0], degree)  # (N, L) each
+    root2 = np.asarray(np.sqrt(2), lonlat.dtype)
+    azimuth = jnp.concatenate(  # (N, 2L−1): m = −(L−1) … L−1
+        [root2 * sines[:, :0:-1], cosines[:, :1], root2 * cosines[:, 1:]], axis=1
+    )
+    l_index, m_index = degree_and_order(degree)
+    values = legendre(lonlat[:, 1], degree)[l_index, np.abs(m_index)]  # (L², N)
+    return values.T * azimuth[:, m_index + degree - 1]
 
 
 def check_degree(degree: int) -> None:
@@ -104,20 +103,6 @@ def _legendre_jvp(degree: int, primals: tuple, tangents: tuple) -> tuple:
     ell = jnp.arange(degree, dtype=values.dtype)[:, None]
     slope = recurrence.slope(values, ell)
     return values, slope * (tangents[0] * np.asarray(np.pi / 180, values.dtype))[None, None]
-
-
-def _orthonormal(lonlat: jax.Array, degree: int) -> jax.Array:
-    if degree <= products.UP_TO:
-        columns = np.argsort(products.kernel_rows(degree))
-        return jnp.concatenate(products.features(lonlat, degree), axis=1)[:, columns]
-    cosines, sines = multiples(lonlat[:, 0], degree)  # (N, L) each
-    root2 = np.asarray(np.sqrt(2), lonlat.dtype)
-    azimuth = jnp.concatenate(  # (N, 2L−1): m = −(L−1) … L−1
-        [root2 * sines[:, :0:-1], cosines[:, :1], root2 * cosines[:, 1:]], axis=1
-    )
-    l_index, m_index = degree_and_order(degree)
-    values = legendre(lonlat[:, 1], degree)[l_index, np.abs(m_index)]  # (L², N)
-    return values.T * azimuth[:, m_index + degree - 1]
 
 
 _AT_ONCE = 2**28

@@ -93,15 +93,9 @@ def _legendre_on_circle(angles: np.ndarray, degree: int) -> np.ndarray:
 
 
 def dense(lonlat: jax.Array, kernel: jax.Array, degree: int) -> jax.Array:
-    """spherical_harmonics(lonlat, degree) @ kernel, for one chunk of points.
+    """spherical_harmonics(lonlat, degree) @ kernel, (N, H) for one chunk of points (N, 2), degrees.
 
-    Args:
-        lonlat: (N, 2) degrees, float32.
-        kernel: (L², H), from `in_feature_order`.
-        degree: Number L of degrees.
-
-    Returns:
-        (N, H).
+    `kernel` (L², H) is from `in_feature_order`.
     """
     parts = features(lonlat, degree)
     kernels = jnp.split(kernel, np.cumsum([part.shape[1] for part in parts])[:-1])

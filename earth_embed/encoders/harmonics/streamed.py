@@ -25,15 +25,9 @@ _SEGMENT = 64
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def dense(lonlat: jax.Array, kernel: jax.Array, degree: int) -> jax.Array:
-    """spherical_harmonics(lonlat, degree) @ kernel, for one chunk of points.
+    """spherical_harmonics(lonlat, degree) @ kernel (L², H), for one chunk of points (N, 2).
 
-    Args:
-        lonlat: (N, 2) degrees, float32.
-        kernel: (L², H), rows in the order l² + l + m.
-        degree: Number L of degrees.
-
-    Returns:
-        (N, H), with reverse-mode derivatives in both arguments, and no forward-mode ones.
+    The result (N, H) has reverse-mode derivatives in both arguments, and no forward-mode ones.
     """
     azimuth = _azimuth(lonlat, degree)
     source = Kernel.of(kernel, degree)

@@ -9,8 +9,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from earth_embed.checks import Checked, Checks
 from earth_embed.encoders.positional.base import Features
-from earth_embed.errors import Checked, Checks
 
 OWNER = "location.network"
 

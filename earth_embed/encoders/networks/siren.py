@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from earth_embed.checks import Checked, Checks
 from earth_embed.encoders.networks.dense import (
     OWNER,
     Dense,
@@ -18,7 +19,6 @@ from earth_embed.encoders.networks.dense import (
 )
 from earth_embed.encoders.positional.base import Features
 from earth_embed.encoders.sine import sine
-from earth_embed.errors import Checked, Checks
 
 
 @dataclass(frozen=True)

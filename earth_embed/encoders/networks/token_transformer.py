@@ -9,9 +9,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from earth_embed.checks import Checked, Checks
 from earth_embed.encoders.networks.dense import OWNER, Dense, NetworkModule
 from earth_embed.encoders.positional.base import Features
-from earth_embed.errors import Checked, Checks
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
+from earth_embed.checks import Checked, Checks
 from earth_embed.encoders.positional.base import OWNER, EncodingModule, Features
 from earth_embed.encoders.positional.equal_earth import EqualEarth, EqualEarthFourier
 from earth_embed.encoders.positional.harmonics import SphericalHarmonics
@@ -20,7 +21,6 @@ from earth_embed.encoders.positional.learnable import HashGrid, SphericalVoronoi
 from earth_embed.encoders.positional.plain import Cartesian, Wrap
 from earth_embed.encoders.positional.space2vec import Space2Vec, Sphere2Vec
 from earth_embed.encoders.positional.sphere_fourier import SphereFourier
-from earth_embed.errors import Checked, Checks
 
 __all__ = [
     "Cartesian",
@@ -73,11 +73,7 @@ MultiScale: TypeAlias = EqualEarthFourier | SphereFourier | Space2Vec | HashGrid
 
 @dataclass(frozen=True)
 class SideBySide:
-    """Lazily concatenated features: [X Y] [A; B] = X A + Y B.
-
-    Attributes:
-        parts: (N, n_i) each.
-    """
+    """Lazily concatenated features, (N, n_i) each: [X Y] [A; B] = X A + Y B."""
 
     parts: tuple[Features, ...]
 

@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 from jax.tree_util import DictKey
 
-from earth_embed.errors import Checks
+from earth_embed.checks import Checks
 
 OWNER = "location.encoding"
 

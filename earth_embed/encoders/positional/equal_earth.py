@@ -17,9 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from earth_embed.checks import Checked, Checks
 from earth_embed.encoders.positional.base import FROZEN, OWNER, EncodingModule, all_positive
 from earth_embed.encoders.positional.sphere_fourier import random_frequencies, waves
-from earth_embed.errors import Checked, Checks
 
 
 @dataclass(frozen=True)

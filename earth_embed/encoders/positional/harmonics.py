@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from earth_embed.checks import Checked, Checks
 from earth_embed.coordinates import EARTH_RADIUS_KM
 from earth_embed.encoders.harmonics.basis import (
     degree_and_order,
@@ -21,7 +22,6 @@ from earth_embed.encoders.harmonics.basis import (
     satclip_factors,
 )
 from earth_embed.encoders.positional.base import OWNER, EncodingModule
-from earth_embed.errors import Checked, Checks
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class SphericalHarmonics(Checked, owner=OWNER):
                 self.normalisation == "satclip",
                 "normalisation",
                 self.normalisation,
-                "one of 'satclip'",
+                "'satclip' with satclip_polynomials",
             )
             checks.expect(self.degree <= 40, "degree", self.degree, "1 … 40, as released")
 

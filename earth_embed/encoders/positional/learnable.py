@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from earth_embed.checks import Checked, Checks
 from earth_embed.coordinates import EARTH_RADIUS_KM
 from earth_embed.encoders.positional.base import OWNER, EncodingModule
 from earth_embed.encoders.positional.plain import unit_vector
-from earth_embed.errors import Checked, Checks
 
 
 @dataclass(frozen=True)
@@ -99,15 +99,9 @@ def _start(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
 
 
 def interpolate(table: jax.Array, unit: jax.Array, n: int) -> jax.Array:
-    """Trilinear interpolation of a grid's vectors at each point.
+    """Interpolates vectors (T, width) on a grid of n cells an axis, trilinearly: (N, width).
 
-    Args:
-        table: (T, width).
-        unit: (N, 3) in [−1, 1]³.
-        n: Cells along each axis.
-
-    Returns:
-        (N, width).
+    The points `unit` are (N, 3) in [−1, 1]³.
     """
     place = (unit + 1) * (n / 2)
     low = jnp.clip(jnp.floor(place), 0, n - 1)

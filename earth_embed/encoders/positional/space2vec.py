@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from earth_embed.checks import Checked, Checks
 from earth_embed.encoders.positional.base import OWNER, EncodingModule
-from earth_embed.errors import Checked, Checks
 
 
 @dataclass(frozen=True)

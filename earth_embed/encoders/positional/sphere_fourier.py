@@ -10,11 +10,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from earth_embed.checks import Checked, Checks
 from earth_embed.coordinates import EARTH_RADIUS_KM
 from earth_embed.encoders.positional.base import FROZEN, OWNER, EncodingModule, all_positive
 from earth_embed.encoders.positional.plain import unit_vector
 from earth_embed.encoders.sine import cosine, sine
-from earth_embed.errors import Checked, Checks
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,8 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from earth_embed.encoders.harmonics import basis, products
-from earth_embed.encoders.harmonics import basis as fused
-from earth_embed.encoders.harmonics import streamed as recurrence_form
-from earth_embed.encoders.harmonics.basis import (
-    harmonics_dense,
-    spherical_harmonics,
-)
+from earth_embed.encoders.harmonics import basis, products, streamed
+from earth_embed.encoders.harmonics.basis import harmonics_dense, spherical_harmonics
 from earth_embed.step.mesh import build_mesh
 from tests.conftest import random_places
 
@@ -41,7 +36,7 @@ def problem(rng, degree, count=30, width=6):
     return lonlat, kernel, cotangent
 
 
-@pytest.mark.parametrize("form", [by_products, recurrence_form.dense])
+@pytest.mark.parametrize("form", [by_products, streamed.dense])
 @pytest.mark.parametrize("degree", [1, 2, 5, 16, 70])
 def test_a_fused_form_is_features_times_kernel(rng, form, degree):
     """Odd and even degrees, one segment of the recurrence and two; and the gradients."""
@@ -74,7 +69,7 @@ def test_chunks_of_points_make_no_difference(rng, monkeypatch, count):
     lonlat, kernel, cotangent = (x[-count:] for x in problem(rng, 6, count=count))
     kernel = problem(rng, 6)[1]
     whole = value_and_gradients(harmonics_dense, 6, lonlat, kernel, cotangent)
-    monkeypatch.setattr(fused, "_AT_ONCE", 4 * 6**2 * 8)  # eight points at once
+    monkeypatch.setattr(basis, "_AT_ONCE", 4 * 6**2 * 8)  # eight points at once
     chunked = value_and_gradients(harmonics_dense, 6, lonlat, kernel, cotangent)
     for a, b in zip(whole, chunked, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
@@ -82,7 +77,7 @@ def test_chunks_of_points_make_no_difference(rng, monkeypatch, count):
 
 def test_chunks_keep_a_sharded_batch_sharded(rng, monkeypatch):
     """Each device computes its own points; no coordinates are gathered."""
-    monkeypatch.setattr(fused, "_AT_ONCE", 4 * 6**2 * 16)
+    monkeypatch.setattr(basis, "_AT_ONCE", 4 * 6**2 * 16)
     mesh = build_mesh()
     lonlat = random_places(rng, 64).astype(np.float32)
     kernel = problem(rng, 6)[1]

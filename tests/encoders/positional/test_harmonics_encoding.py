@@ -23,10 +23,10 @@ def test_satclip_s_golden_values():
     found = encode(SphericalHarmonics(3, "satclip"), list(golden))
     expected = [[float(v) for v in values.split()] for values in golden.values()]
     np.testing.assert_allclose(found, expected, atol=1e-6)
-    squares = (encode(SphericalHarmonics(10, "satclip"), [(0, 0), (10, 50), (0, 90)]) ** 2).sum(1)
-    np.testing.assert_allclose(
-        squares, [12.232347871695, 14.859817474094, 78.539816339754], rtol=2e-6
-    )
+    whole = encode(SphericalHarmonics(10, "satclip"), [(0, 0), (10, 50), (0, 90), (0, -90)])
+    squares = [12.232347871695, 14.859817474094, 78.539816339754, 78.539816339754]
+    np.testing.assert_allclose((whole**2).sum(axis=1), squares, rtol=2e-6)
+    np.testing.assert_allclose(whole[2:, 2], [-1.534990061920, 1.534990061920], atol=5e-7)
 
 
 def test_orthonormal_is_scipy_s(rng):
