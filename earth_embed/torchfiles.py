@@ -103,7 +103,7 @@ def _read_safetensors(path: Path) -> Weights:
         # Checks the header: its size, and that the tensors fill the file without gap or overlap.
         # It does not read bfloat16 for NumPy, so the numbers are taken from the file below.
         with safe_open(path, framework="np"):
-            content = np.memmap(path, np.uint8, mode="r")
+            content = np.asarray(np.memmap(path, np.uint8, mode="r"))
     except (OSError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{path} cannot be read as safetensors: {error}") from error
     body = 8 + int.from_bytes(content[:8].tobytes(), "little")

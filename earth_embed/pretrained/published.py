@@ -222,7 +222,7 @@ def dense_layers(
         weight, bias = (arrays[f"{name}.{kind}"].shape for kind in ("weight", "bias"))
         if len(bias) != 1 or weight != bias + before:
             faults.append(f"{name} has weight {weight} and bias {bias} after {before[-1]} inputs")
-        before = weight[:1]
+        before = weight[:1] or (0,)  # a scalar has no outputs
     if faults:
         raise weights.error("\n  ".join([f"expected the layers {', '.join(names)}", *faults]))
     ours = [*(f"hidden_{i}" for i in range(len(names) - 1)), "last"]
