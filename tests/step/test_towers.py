@@ -145,6 +145,40 @@ def test_registry_takes_a_users_module_and_names_what_it_knows():
         register("test_bare")(nn.LayerNorm)
 
 
+FLOATS, BYTES, IMAGE = ((12,), np.float32), ((12,), np.uint8), ((16, 16, 3), np.uint8)
+WRONG = [
+    ("text", FLOATS, r"expected texts \(length\) uint8; found samples float32 of shape \(12,\)"),
+    ("text", IMAGE, r"found samples uint8 of shape \(16, 16, 3\)"),
+    ("text", ((12,), np.uint16), r"found samples uint16 of shape \(12,\)"),
+    ("series", BYTES, r"expected series \(time\) float32 or uint16, or .*; found samples uint8 of"),
+    ("series", IMAGE, r"found samples uint8 of shape \(16, 16, 3\)"),
+    ("image", FLOATS, r"expected images \(H, W, C\); found samples float32 of shape \(12,\)"),
+    ("image", BYTES, r"found samples uint8 of shape \(12,\)"),
+]
+
+
+@pytest.mark.parametrize(("encoder", "samples", "found"), WRONG)
+def test_samples_of_another_kind_are_refused_before_the_first_step(
+    make_experiment, encoder, samples, found
+):
+    experiment = make_experiment("pair", (encoder,))
+    with pytest.raises(ConfigError, match=rf"modalities\['{encoder}'\]\.encoder = .*{found}"):
+        Towers(experiment).init({encoder: jax.ShapeDtypeStruct((1, *samples[0]), samples[1])})
+
+
+@pytest.mark.parametrize(
+    ("encoder", "samples"),
+    [
+        *(("series", ((12,), kind)) for kind in (np.uint16, np.float32)),
+        *(("series", ((12, 2), kind)) for kind in (np.uint8, np.uint16, np.float32)),
+        *(("image", ((16, 16, 2), kind)) for kind in (np.uint8, np.uint16, np.float32)),
+        *(("projection", each) for each in (FLOATS, BYTES, IMAGE)),
+    ],
+)
+def test_every_documented_kind_of_sample_is_accepted(encoder, samples):
+    assert type(tower(encoder)).accepts(samples[0], np.dtype(samples[1]))
+
+
 def test_a_towers_start_depends_on_its_own_name_alone(make_experiment, sources):
     samples = {name: split.train.samples[:1] for name, split in sources.items()}
     three = jax.jit(partial(Towers(make_experiment("melt")).init, samples))()
