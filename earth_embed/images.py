@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -20,8 +20,8 @@ program (Ghostscript, for EPS)."""
 
 MAX_PIXELS = 2**26
 """Most pixels of an image: 8192 × 8192. A sample is encoded whole, in batches, so real ones are far
-smaller. A file of some kilobytes can claim any size; at this limit it costs 256 MiB at most (RGBA).
-It lies below Pillow's own, which only warns."""
+smaller. A file of some kilobytes can claim any size; at this limit it costs 256 MiB at most
+(RGBA)."""
 
 CHANNELS = {"1": ("L", 1), "L": ("L", 1), "P": ("RGB", 3), "RGB": ("RGB", 3), "RGBA": ("RGBA", 4)}
 """Pillow's mode of a file → the mode of the pixels and their channels. Palettes and bitmaps are
@@ -55,19 +55,24 @@ def open_image(
         from PIL import Image
     except ImportError as error:
         raise require("pillow", extra, "reading images") from error
+    Image.init()
     try:
-        with Image.open(file, formats=formats) as image:
-            width, height = image.size
-            _check_size(name, height, width)
-            tags = getattr(image, "tag_v2", {})
-            _check_size(f"{name}: a tile", tags.get(_TILE_LENGTH, 0), tags.get(_TILE_WIDTH, 0))
-            yield image
+        with file.open("rb") if isinstance(file, Path) else nullcontext(file) as stream:
+            # `Image.open` does the same, but prints a warning of large images before we can refuse.
+            start = stream.read(16)
+            kind = next(kind for kind in formats if (Image.OPEN[kind][1] or bool)(start))
+            stream.seek(0)
+            with Image.OPEN[kind][0](stream, name) as image:
+                width, height = image.size
+                _check_size(name, height, width)
+                tags = getattr(image, "tag_v2", {})
+                _check_size(f"{name}: a tile", tags.get(_TILE_LENGTH, 0), tags.get(_TILE_WIDTH, 0))
+                yield image
     except DataError:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        # Pillow's own limit is higher; it comes first and quotes the size.
-        expected = f"expected at most {MAX_PIXELS:,} pixels"
-        raise DataError(f"{name} is too large: {expected}; {error}") from error
+    except StopIteration as error:
+        expected = " or ".join(formats)
+        raise DataError(f"{name} cannot be read: it begins as no {expected} does") from error
     except Exception as error:  # at damaged files Pillow's parsers raise a dozen kinds
         raise DataError(f"{name} cannot be read: {error or type(error).__name__}") from error
 

@@ -77,7 +77,9 @@ def test_other_formats_reach_no_decoder_and_no_program(kind, monkeypatch):
         raise AssertionError(f"started {arguments}")
 
     monkeypatch.setattr(subprocess, "Popen", run)
-    with pytest.raises(DataError, match=r"^the image cannot be read: cannot identify image file"):
+    with pytest.raises(
+        DataError, match="cannot be read: it begins as no PNG or JPEG or TIFF"
+    ):
         decode(encoded(PIXELS, kind))
 
 
@@ -88,8 +90,8 @@ LARGE = r"^the image is too large: expected at most 67,108,864 pixels"
     ("content", "found"),
     [
         (png(9_000, 9_000), r", found 9000 × 9000$"),
-        (png(13_000, 13_000), r"; Image size \(169000000 pixels\)"),  # Pillow warns
-        (png(65_000, 65_000), r"; Image size \(4225000000 pixels\)"),  # Pillow refuses
+        (png(13_000, 13_000), r", found 13000 × 13000$"),  # Pillow would warn
+        (png(65_000, 65_000), r", found 65000 × 65000$"),  # Pillow would refuse
         (grey_tiff(MAX_PIXELS + 1, 1), rf", found 1 × {MAX_PIXELS + 1}$"),
     ],
 )
