@@ -77,9 +77,7 @@ def test_other_formats_reach_no_decoder_and_no_program(kind, monkeypatch):
         raise AssertionError(f"started {arguments}")
 
     monkeypatch.setattr(subprocess, "Popen", run)
-    with pytest.raises(
-        DataError, match="cannot be read: it begins as no PNG or JPEG or TIFF"
-    ):
+    with pytest.raises(DataError, match="cannot be read: it begins as no PNG or JPEG or TIFF"):
         decode(encoded(PIXELS, kind))
 
 
