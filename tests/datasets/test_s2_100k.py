@@ -136,6 +136,22 @@ def test_an_index_names_no_file_outside_its_folder(tmp_path, name):
         prepare_from_files(S2100k(tmp_path), tmp_path / "data", ALONE)
 
 
+@pytest.mark.parametrize("key", ["pythonClassName", "python_class_name", "json", "type"])
+def test_metadata_can_import_no_module(prepared, tmp_path, monkeypatch, key):
+    """TFDS imports the module of a class that it does not know."""
+    (tmp_path / "anyones.py").write_text("raise AssertionError('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    path = files_in(prepared) / "features.json"
+    features = json.loads(path.read_text())
+    chip = features["featuresDict"]["features"]["chip"]
+    del chip["pythonClassName"]
+    chip[key] = "anyones.Feature"
+    path.write_text(json.dumps(features))
+    message = rf"expected features of tensorflow_datasets\.core\.features\.\*; found {key} = 'any"
+    with pytest.raises(DataError, match=message):
+        open_tfds("s2_100k", "chip", "train", prepared, 1)
+
+
 def test_processes_make_the_same_bytes(published, reference, tmp_path):
     prepare_from_files(S2100k(published), tmp_path, Work(workers=2, rows_per_file=4))
     assert shards(tmp_path) == shards(reference)
