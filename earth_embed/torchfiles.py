@@ -91,7 +91,10 @@ def read_weights(path: Path) -> Weights:
         raise CheckpointError(f"{path}: expected a file {', '.join(SUFFIXES)}; found {suffix!r}")
     if not path.is_file():
         raise CheckpointError(f"no file of weights {str(path)!r}")
-    return _read_safetensors(path) if suffix == ".safetensors" else _read_torch(path)
+    weights = _read_safetensors(path) if suffix == ".safetensors" else _read_torch(path)
+    if odd := [name for name in weights.arrays if not name.isprintable()]:
+        raise weights.error(f"expected names that can be printed; found {odd[0]!r}")
+    return weights
 
 
 def _read_safetensors(path: Path) -> Weights:

@@ -127,6 +127,12 @@ def test_weights_are_floating_point_numbers(build, arrays, name, kind, tmp_path)
             build(read(tmp_path, save(named | {prefix + name: np.asarray(scalar)})))
 
 
+def test_a_name_cannot_write_to_the_terminal(tmp_path):
+    content = file_of({"a\x1b[2J": ("F32", [1], 0, 4)}, bytes(4))
+    with pytest.raises(CheckpointError, match=r"names that can be printed; found 'a\\x1b\[2J'$"):
+        read(tmp_path, content)
+
+
 def test_a_defect_is_named():
     assert defect(np.zeros(2, np.float32)) == ""
     assert defect(np.array([1, np.inf], np.float32)) == "is not finite"
