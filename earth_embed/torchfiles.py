@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from earth_embed.errors import CheckpointError, require
 
+if TYPE_CHECKING:
+    import torch
+
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt")
+
+TYPES = {
+    **{"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "BOOL": "?"},
+    **{f"{kind}{8 * size}": f"<{kind.lower()}{size}" for kind in "IU" for size in (1, 2, 4, 8)},
+}
+"""Types of safetensors that are read → NumPy's. The others are complex numbers and packed ones of 4
+to 8 bits, which mean nothing without scales that are stored elsewhere."""
+
+MAX_SHARING = 4
+"""Most bytes of a torch file's tensors, as a multiple of the file's. Tensors may share memory:
+SatCLIP's checkpoints hold their network twice. A small file could claim any number of them."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +37,9 @@ class Weights:
 
     Attributes:
         path: The file.
-        arrays: Name → float32 array (float64 is rounded).
-        settings: Lightning's hyperparameters; empty for other files.
+        arrays: Name → float32 array (float64 is rounded; float16 and bfloat16 are exact). Integers
+            and booleans stay what they are: counters and indices, which no network reads.
+        settings: Lightning's hyperparameters that are plain values; empty for other files.
     """
 
     path: Path
@@ -48,16 +65,25 @@ class Weights:
         return CheckpointError(f"{self.path}: {message}")
 
 
+def defect(array: np.ndarray) -> str:
+    """Why an array cannot be weights, as the end of a sentence that begins with its name, or ""."""
+    if array.dtype != np.float32:
+        return f"holds {array.dtype}: expected floating-point numbers"
+    return "" if np.isfinite(array).all() else "is not finite"
+
+
 def read_weights(path: Path) -> Weights:
     """Reads a safetensors file, or a torch file with `weights_only=True`.
+
+    PyTorch is imported only for a torch file.
 
     Args:
         path: The file. A torch file is a dictionary of tensors, or a Lightning checkpoint with
             one under "state_dict".
 
     Raises:
-        CheckpointError: the file is missing, of another kind or damaged, or holds more than
-            weights and plain values.
+        CheckpointError: the file is missing, of another kind or damaged; it holds more than
+            weights and plain values, or a tensor of an unknown type or layout.
         EarthEmbedError: the package that reads it is missing.
     """
     suffix = path.suffix.lower()
@@ -65,33 +91,73 @@ def read_weights(path: Path) -> Weights:
         raise CheckpointError(f"{path}: expected a file {', '.join(SUFFIXES)}; found {suffix!r}")
     if not path.is_file():
         raise CheckpointError(f"no file of weights {str(path)!r}")
-    return _read_safetensors(path) if suffix == ".safetensors" else _read_torch(path)
+    weights = _read_safetensors(path) if suffix == ".safetensors" else _read_torch(path)
+    if odd := [name for name in weights.arrays if not name.isprintable()]:
+        raise weights.error(f"expected names that can be printed; found {odd[0]!r}")
+    return weights
 
 
 def _read_safetensors(path: Path) -> Weights:
     try:
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
+        from safetensors import SafetensorError, safe_open
     except ImportError as error:
         raise require("safetensors", "import", f"reading {path}") from error
     try:
-        arrays = load_file(path)
-    except (OSError, SafetensorError) as error:
+        # Checks the header: its size, and that the tensors fill the file without gap or overlap.
+        # It does not read bfloat16 for NumPy, so the numbers are taken from the file below.
+        with safe_open(path, framework="np"):
+            content = np.asarray(np.memmap(path, np.uint8, mode="r"))
+    except (OSError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{path} cannot be read as safetensors: {error}") from error
-    with np.errstate(over="ignore"):  # becomes infinite, which the reader refuses
-        return Weights(path, {name: array.astype(np.float32) for name, array in arrays.items()})
+    body = 8 + int.from_bytes(content[:8].tobytes(), "little")
+    header = json.loads(content[8:body].tobytes())
+    arrays = {}
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        found = f"{entry['dtype']} of shape {tuple(entry['shape'])}"
+        if entry["dtype"] not in TYPES:
+            raise CheckpointError(_unknown(path, name, found))
+        first, last = (body + offset for offset in entry["data_offsets"])
+        try:
+            stored = content[first:last].view(TYPES[entry["dtype"]]).reshape(entry["shape"])
+        except ValueError as error:  # NumPy has at most 64 axes, and 2⁶³ bytes
+            raise CheckpointError(f"{path}: {name!r} is {found}: {error}") from error
+        if entry["dtype"] == "BF16":  # the upper half of a float32
+            stored = (stored.astype(np.uint32) << 16).view(np.float32)
+        arrays[name] = _as_weights(stored)
+    return Weights(path, arrays)
+
+
+def _as_weights(stored: np.ndarray) -> np.ndarray:
+    """A copy in memory, as float32 unless it holds integers."""
+    with np.errstate(over="ignore"):  # becomes infinite, which is no weight
+        return stored.astype(np.float32 if stored.dtype.kind == "f" else stored.dtype)
+
+
+def _unknown(path: Path, name: str, found: str) -> str:
+    return (
+        f"{path}: expected {name!r} in full, of 16, 32 or 64-bit floating-point numbers or of "
+        f"integers; found {found}"
+    )
 
 
 def _read_torch(path: Path) -> Weights:
     try:
         import torch
     except ImportError as error:
-        raise require("torch", "import", f"reading {path}") from error
+        raise require("torch", "torch", f"reading {path}") from error
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        zipped = zipfile.is_zipfile(path)
+        if zipped:
+            _check_members(path)
+        # Mapped, a tensor that claims more than its member holds cannot reach beyond the file.
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except CheckpointError:
+        raise
     except pickle.UnpicklingError as error:
         raise CheckpointError(_refusal(path)) from error
-    except (OSError, RuntimeError, EOFError, KeyError, ValueError) as error:
+    except Exception as error:  # at damaged files its unpickler raises whatever Python does
         cause = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"{path} cannot be read as a torch file: {cause}") from error
     if not isinstance(content, Mapping):
@@ -100,12 +166,56 @@ def _read_torch(path: Path) -> Weights:
     tensors, settings = content.get("state_dict", content), content.get("hyper_parameters", {})
     if not isinstance(tensors, Mapping) or not isinstance(settings, Mapping):
         raise CheckpointError(f"{path}: expected dictionaries state_dict and hyper_parameters")
-    arrays = {
-        name: tensor.detach().to(torch.float32).numpy()
+    tensors = {
+        name: tensor
         for name, tensor in tensors.items()
         if isinstance(name, str) and isinstance(tensor, torch.Tensor)
     }
-    return Weights(path, arrays, dict(settings))
+    for name, tensor in tensors.items():
+        if found := _unusual(tensor):
+            raise CheckpointError(_unknown(path, name, found))
+    claimed, size = sum(tensor.nbytes for tensor in tensors.values()), path.stat().st_size
+    if claimed > MAX_SHARING * size:
+        raise CheckpointError(
+            f"{path}: expected tensors of at most {MAX_SHARING} times the file's {size:,} bytes; "
+            f"found {claimed:,}"
+        )
+    arrays = {name: _as_weights(_as_numpy(tensor)) for name, tensor in tensors.items()}
+    plain = {k: v for k, v in settings.items() if isinstance(v, str | int | float | None)}
+    return Weights(path, arrays, plain)
+
+
+def _check_members(path: Path) -> None:
+    """Raises a CheckpointError if a torch file is compressed, as `torch.save` never does."""
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if member.compress_type != zipfile.ZIP_STORED:
+                raise CheckpointError(
+                    f"{path}: expected uncompressed members; found {member.filename!r} of "
+                    f"{member.compress_size:,} bytes that claims {member.file_size:,}"
+                )
+
+
+def _unusual(tensor: torch.Tensor) -> str:
+    """The type and layout of a tensor that is not read, or ""."""
+    import torch
+
+    plain = tensor.layout == torch.strided and not tensor.is_quantized and not tensor.is_nested
+    if not plain or tensor.device.type != "cpu":
+        layout = "quantised" if tensor.is_quantized else str(tensor.layout)
+        return f"{tensor.dtype}, {layout}, on {tensor.device}"
+    if tensor.is_complex() or (tensor.is_floating_point() and tensor.itemsize < 2):
+        return f"{tensor.dtype} of shape {tuple(tensor.shape)}"
+    if tensor.nbytes > (held := tensor.untyped_storage().nbytes()):
+        return f"shape {tuple(tensor.shape)} of {tensor.nbytes:,} bytes in memory of {held:,}"
+    return ""
+
+
+def _as_numpy(tensor: torch.Tensor) -> np.ndarray:
+    import torch
+
+    tensor = tensor.detach().resolve_neg()
+    return np.asarray(tensor.float() if tensor.dtype == torch.bfloat16 else tensor)
 
 
 def _refusal(path: Path) -> str:

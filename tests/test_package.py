@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from earth_embed import errors
 
@@ -146,3 +147,31 @@ def test_layers_import_downwards_only():
     )
     assert done.returncode == 0, done.stdout
     assert "0 broken" in done.stdout
+
+
+def test_the_constraints_are_versions_that_the_project_allows():
+    """One for each package of the README's command on this platform; no paths and no addresses."""
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    versions = {}
+    for line in lines:
+        if not line.startswith("#"):
+            name, version = re.fullmatch(r"([A-Za-z0-9._-]+)==([0-9A-Za-z.+!]+)", line).groups()
+            versions[re.sub("[-_.]+", "-", name).lower()] = version
+    extras = PROJECT["project"]["optional-dependencies"]
+    wanted, found = ["earth-embed[quickstart,dev]"], []
+    while wanted:
+        requirement = Requirement(wanted.pop())
+        if requirement.name == "earth-embed":
+            wanted += [each for extra in requirement.extras for each in extras[extra]]
+        elif requirement.marker is None or requirement.marker.evaluate(
+            {"sys_platform": "linux", "platform_machine": "x86_64"}
+        ):
+            found.append(requirement)
+    found += map(Requirement, PROJECT["project"]["dependencies"])
+    wrong = [
+        str(each)
+        for each in found
+        if not each.specifier.contains(versions.get(each.name.lower(), "0"), prereleases=True)
+    ]
+    assert not wrong
+    assert len(found) > 40

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import os
+import sys
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -75,6 +78,41 @@ class Views:
         ]
         back = np.argsort(order)
         return {name: np.concatenate([part[name] for part in parts])[back] for name in parts[0]}
+
+
+def allocate(shape: tuple[int, ...], dtype: np.dtype | type, what: str) -> np.ndarray:
+    """An array to be filled with samples.
+
+    Linux lends more memory than it has and ends the process later, hence a check of its own.
+
+    Args:
+        shape: Its shape.
+        dtype: Its type.
+        what: What the samples are, for messages.
+
+    Raises:
+        DataError: this machine has less memory.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = _memory()
+    try:
+        if size <= memory:
+            return np.empty(shape, dtype)
+    except MemoryError:
+        pass  # a limit on this process alone
+    raise DataError(
+        f"{what} need {size / 2**30:,.1f} GiB, as {np.dtype(dtype)} of shape {shape}; expected at "
+        f"most the memory of this process, of {memory / 2**30:,.1f} GiB on this machine "
+        "(Input(in_memory=False) reads batch by batch)"
+    )
+
+
+def _memory() -> int:
+    """Bytes of this machine's memory; where that is not known, more than any array."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # Windows has no sysconf
+        return sys.maxsize
 
 
 def in_memory(source: Source) -> Source:

@@ -16,8 +16,7 @@ import numpy as np
 
 from earth_embed.cells import ROLES
 from earth_embed.coordinates import check_lonlat
-from earth_embed.data.images import decode_image
-from earth_embed.data.sources import SMALL, Examples, Source, encode_text
+from earth_embed.data.sources import SMALL, Examples, Source, allocate, encode_text
 from earth_embed.datasets.catalogue import FROM_FILES
 from earth_embed.datasets.preparation.pieces import damaged_files
 from earth_embed.datasets.preparation.prepared import (
@@ -28,6 +27,7 @@ from earth_embed.datasets.preparation.prepared import (
 )
 from earth_embed.errors import DataError, require
 from earth_embed.files import one_at_a_time
+from earth_embed.images import decode_image
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -163,7 +163,8 @@ class TfdsSource:
             lon, lat = ([example[name] for example in examples] for name in COORDINATES)
             decoded = self.decode([example[self.field] for example in examples])
             if start == 0:
-                sample = np.empty((len(indices), *decoded.shape[1:]), decoded.dtype)
+                shape = (len(indices), *decoded.shape[1:])
+                sample = allocate(shape, decoded.dtype, f"the samples of {self.field!r}")
                 lonlat = np.empty((len(indices), 2), np.float32)
             sample[group], lonlat[group] = decoded, check_lonlat(lon, lat)
             start, size = group.stop, max(1, _GROUP_BYTES // decoded[0].nbytes)
@@ -227,12 +228,10 @@ def _decoder(builder: Any, field: str, text_bytes: int) -> Decoder:
 
 def _decode_images(encoded: Sequence[bytes], shape: tuple[int, ...], field: str) -> np.ndarray:
     """(B, H, W, C) uint8."""
-    images, name = np.empty((len(encoded), *shape), np.uint8), f"an image of feature {field!r}"
+    name = f"an image of feature {field!r}"
+    images = allocate((len(encoded), *shape), np.uint8, f"the images of feature {field!r}")
     for image, file in zip(images, encoded, strict=True):
-        decoded = decode_image(io.BytesIO(file), name, "worlddata")
-        if decoded.shape != shape:
-            raise DataError(f"{name} cannot be read: expected {shape}, found {decoded.shape}")
-        image[...] = decoded
+        image[...] = decode_image(io.BytesIO(file), name, "worlddata", shape)
     return images
 
 

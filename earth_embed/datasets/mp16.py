@@ -11,15 +11,19 @@ import warnings
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from earth_embed.datasets.preparation.index import Index, MakeFiles, PublishedFiles
+from earth_embed.datasets.preparation.index import Index, MakeFiles, PublishedFiles, files_below
 from earth_embed.datasets.preparation.pieces import Skipped
-from earth_embed.errors import ConfigError, DataError, require
+from earth_embed.errors import ConfigError, DataError
 from earth_embed.files import sha256
 from earth_embed.geotable import file_names, read_geotable
+from earth_embed.images import open_image
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 TINY_BYTES, TINY_PIXELS = 500, 32
 """Smaller files, and pictures with a shorter side than this, are skipped as useless."""
@@ -78,7 +82,7 @@ class Mp16(PublishedFiles):
                 f"{self.source}: expected a CSV file and a folder images, found no such folder"
             )
         table, lonlat = read_geotable(path, may_lack_places=True)
-        names = file_names(table, path, "IMG_ID")
+        names = files_below(self.source / "images", file_names(table, path, "IMG_ID"), path)
         placed = ~np.isnan(lonlat).any(axis=1)
         skipped = Counter({"without a place": int((~placed).sum())})
         keys = [names[row] for row in np.flatnonzero(placed).tolist()]
@@ -99,26 +103,30 @@ class Mp16(PublishedFiles):
 
 def read_photograph(path: Path, name: str, size: int) -> bytes | Skipped:
     """A photograph as an RGB JPEG of size × size pixels, or why `name` has none."""
-    try:
-        from PIL import Image, ImageOps
-    except ImportError as error:
-        raise require("pillow", "tables", "reading images") from error
     if not path.is_file():
         return Skipped("missing", name)
     if path.stat().st_size < TINY_BYTES:
         return Skipped("tiny", name)
     try:
-        with warnings.catch_warnings(), Image.open(path, formats=("JPEG",)) as image:
-            warnings.simplefilter("ignore")  # about incomplete EXIF data
+        with (
+            warnings.catch_warnings(action="ignore"),  # about incomplete EXIF data
+            open_image(path, name, "tables", ("JPEG",)) as image,
+        ):
             if min(image.size) < TINY_PIXELS:
                 return Skipped("tiny", name)
             # The decoder downscales large pictures by powers of two, which saves most of the time.
             image.draft("RGB", (size, size))
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+            return _square(image, size)
+    except DataError:
         return Skipped("broken", name)
+
+
+def _square(image: Image.Image, size: int) -> bytes:
+    """The middle of an upright photograph as a JPEG of size × size pixels."""
+    from PIL import Image, ImageOps
+
+    upright = ImageOps.exif_transpose(image).convert("RGB")
+    square = ImageOps.fit(upright, (size, size), Image.Resampling.BICUBIC)
     stored = io.BytesIO()
-    ImageOps.fit(upright, (size, size), Image.Resampling.BICUBIC).save(
-        stored, "JPEG", quality=QUALITY
-    )
+    square.save(stored, "JPEG", quality=QUALITY)
     return stored.getvalue()

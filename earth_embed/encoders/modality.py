@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from earth_embed.errors import ConfigError
 
@@ -31,14 +32,24 @@ class Tower(nn.Module):
         depth: Number of layers or blocks, as the encoder defines it.
         dtype: Data type of the matrix products; parameters are float32.
         standardised: Whether samples arrive as float32 (x − mean) / std, or as they are stored.
+        reads: The stored samples that the encoder is made for, for messages.
     """
 
     standardised: ClassVar[bool] = True
+    reads: ClassVar[str] = "samples of any shape and type"
 
     features: int
     width: int = 64
     depth: int = 2
     dtype: Any = jnp.float32
+
+    @staticmethod
+    def accepts(shape: tuple[int, ...], dtype: np.dtype) -> bool:
+        """Whether stored samples of this shape and type are what the encoder is made for.
+
+        Arithmetic alone would let almost any encoder train on any numbers.
+        """
+        return True
 
     def candidates(self, anchors: jax.Array, locations: jax.Array) -> jax.Array:
         """What encoded samples (B, n) are compared with: the location embeddings (B, D) themselves.
@@ -128,6 +139,13 @@ class ImageTower(Tower):
         Tolstikhin et al. 2021, "MLP-Mixer" (arXiv 2105.01601).
     """
 
+    reads = "images (H, W, C)"
+
+    @staticmethod
+    def accepts(shape: tuple[int, ...], dtype: np.dtype) -> bool:
+        """Three axes."""
+        return len(shape) == 3
+
     @nn.compact
     def __call__(self, sample: jax.Array) -> jax.Array:
         """Maps (B, H, W, C) to (B, features); H and W multiples of 8."""
@@ -164,6 +182,12 @@ class TextTower(Tower):
     """
 
     standardised = False
+    reads = "texts (length) uint8"
+
+    @staticmethod
+    def accepts(shape: tuple[int, ...], dtype: np.dtype) -> bool:
+        """Bytes."""
+        return len(shape) == 1 and dtype == np.uint8
 
     @nn.compact
     def __call__(self, sample: jax.Array) -> jax.Array:
@@ -194,6 +218,13 @@ class SeriesTower(Tower):
 
     `width` is the number of channels, `depth` the number of layers with 3-step windows.
     """
+
+    reads = "series (time) float32 or uint16, or (time, channels)"
+
+    @staticmethod
+    def accepts(shape: tuple[int, ...], dtype: np.dtype) -> bool:
+        """One axis of bytes is a text."""
+        return len(shape) == 2 or (len(shape) == 1 and dtype != np.uint8)
 
     @nn.compact
     def __call__(self, sample: jax.Array) -> jax.Array:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,7 @@ import numpy as np
 
 from earth_embed.errors import DataError, require
 from earth_embed.features.transformer import PADDING
+from earth_embed.images import MAX_PIXELS
 
 CIRRUS = 10
 """Index of band B10 among Sentinel-2's 13 bands B1 … B8, B8A, B9, B10, B11, B12."""
@@ -55,7 +57,7 @@ class ImageInput:
             (N, size, size, C) float32.
 
         Raises:
-            DataError: the images have another number of channels or axes.
+            DataError: the images have another number of channels or axes, or are narrow strips.
         """
         channels = len(self.mean)
         x = images.astype(jnp.float32)
@@ -75,9 +77,15 @@ class ImageInput:
 
     def _resized(self, x: jax.Array) -> jax.Array:
         height, width = x.shape[1:3]
-        shorter = min(height, width)
+        shorter, longer = sorted((height, width))
         if shorter == self.resize:
             return x
+        # A strip of one pixel would grow by thousands before its middle is cut out.
+        if shorter == 0 or self.resize**2 * longer > MAX_PIXELS * shorter:
+            raise DataError(
+                f"expected images of at most {MAX_PIXELS:,} pixels when their shorter side has "
+                f"{self.resize}; found {height} × {width}"
+            )
         sides = (height * self.resize // shorter, width * self.resize // shorter)
         return jax.image.resize(x, (len(x), *sides, x.shape[-1]), self.method)
 
@@ -132,6 +140,17 @@ class TextInput:
         return tokens
 
 
+@contextmanager
+def _faults_of(path: Path) -> Iterator[None]:
+    """Turns a tokenizer's own errors into a DataError."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # Rust's errors are plain Exceptions, its panics not even these
+        raise DataError(f"{path} is no tokenizer.json: {error}") from error
+
+
 class Tokenizer:
     """Splits texts into tokens: CLIP's byte pairs, BERT's word pieces, or what the file defines."""
 
@@ -148,23 +167,31 @@ class Tokenizer:
             raise require("tokenizers", "features", f"reading {path}") from error
         if not path.is_file():
             raise DataError(f"no tokenizer {str(path)!r}: expected the model's tokenizer.json")
-        try:
+        with _faults_of(path):
             self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
-        except Exception as error:  # its Rust code raises plain Exception
-            raise DataError(f"{path} is no tokenizer.json: {error}") from error
         if (found := self._tokenizer.get_vocab_size()) != read.vocabulary:
             raise DataError(
                 f"{path} has {found} tokens; expected the encoder's, with {read.vocabulary}"
             )
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(read.length)
-        self._length = read.length
+        self._path, self._read = path, read
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """Tokens (N, T) int32, padded with PADDING; T is the longest text's length, rounded up."""
-        tokens = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
+        """Tokens (N, T) int32, padded with PADDING; T is the longest text's length, rounded up.
+
+        Raises:
+            DataError: the file contradicts itself, or numbers its tokens otherwise than the
+                encoder.
+        """
+        with _faults_of(self._path):
+            tokens = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
         longest = max(map(len, tokens), default=0)
-        filled = np.full((len(tokens), min(self._length, -(-longest // STEP) * STEP)), PADDING)
+        filled = np.full((len(tokens), min(self._read.length, -(-longest // STEP) * STEP)), PADDING)
         for row, ids in enumerate(tokens):
             filled[row, : len(ids)] = ids
+        if (last := filled.max(initial=0)) >= self._read.vocabulary:
+            raise DataError(
+                f"{self._path} gives token {last}; expected numbers below {self._read.vocabulary}"
+            )
         return filled.astype(np.int32)

@@ -14,7 +14,7 @@ from earth_embed.features.frozen import FrozenEncoder, Params
 from earth_embed.features.transformer import ClipText, SentenceEncoder
 from earth_embed.features.vision import ClipImage, ResNet, VisionTransformer
 from earth_embed.files import sha256
-from earth_embed.torchfiles import Weights, read_weights
+from earth_embed.torchfiles import Weights, defect, read_weights
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def read_frozen(encoder: FrozenEncoder, path: Path) -> FrozenWeights:
 
     Raises:
         CheckpointError: the file cannot be read or has another layout; or arrays are missing, not
-            finite, unexpected or of other shapes. The message names all of them.
+            finite, unexpected or of other types or shapes. The message names all of them.
         EarthEmbedError: the package that reads it is missing.
     """
     weights = read_weights(Path(path))
@@ -178,8 +178,8 @@ def read_frozen(encoder: FrozenEncoder, path: Path) -> FrozenWeights:
             array = array[0]
         if array.shape != theirs:
             wrong.append(f"{name}: expected shape {theirs}, found {array.shape}")
-        elif not np.isfinite(array).all():
-            wrong.append(f"{name} is not finite")
+        elif fault := defect(array):
+            wrong.append(f"{name} {fault}")
         else:
             params[our_path] = _as_ours(our_path, array)
     ignored = re.compile(f"{layout.ignored}|.*({COUNTERS})")

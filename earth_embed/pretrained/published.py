@@ -25,7 +25,7 @@ from earth_embed.config import (
 )
 from earth_embed.encoders.harmonics.basis import degree_and_order
 from earth_embed.errors import CheckpointError
-from earth_embed.torchfiles import Weights
+from earth_embed.torchfiles import Weights, defect
 
 
 @dataclass(frozen=True)
@@ -107,12 +107,15 @@ def geoclip(weights: Weights) -> Published:
     parts, params, sigmas = [], {}, []
     for i in range(len(numbers)):
         part = {k.removeprefix(f"{i}."): v for k, v in arrays.items() if k.startswith(f"{i}.")}
-        frequencies = part.pop(GEOCLIP_FREQUENCIES, np.zeros(1))
-        size = float(np.sqrt(np.mean(np.square(frequencies, dtype=np.float64))))
+        frequencies = part.pop(GEOCLIP_FREQUENCIES, np.zeros(1, np.float32))
+        name = f"LocEnc{i}.{GEOCLIP_FREQUENCIES}"
+        if frequencies.dtype != np.float32:
+            raise weights.error(f"{name} {defect(frequencies)}")
+        size = math.sqrt(np.square(frequencies, dtype=np.float64).sum() / max(frequencies.size, 1))
         if frequencies.ndim != 2 or frequencies.shape[1] != 2 or not 0 < size < math.inf:
             raise weights.error(
-                f"LocEnc{i}.{GEOCLIP_FREQUENCIES} has shape {frequencies.shape} and root mean "
-                f"square {size:g}: expected (F, 2), finite and not 0"
+                f"{name} has shape {frequencies.shape} and root mean square {size:g}: expected "
+                "(F, 2), finite and not 0"
             )
         layers = dense_layers(weights, part, GEOCLIP_LAYERS, inputs=2 * len(frequencies))
         *hidden, features = widths(layers)
@@ -169,8 +172,8 @@ def _degree(weights: Weights, arrays: dict[str, np.ndarray]) -> int:
             encoding.
     """
     first = arrays.get("layers.0.weight", np.empty(0)).shape
-    degree = math.isqrt(first[-1])
-    if len(first) != 2 or degree == 0 or degree**2 != first[-1]:
+    degree = math.isqrt(first[-1]) if len(first) == 2 else 0
+    if degree == 0 or degree**2 != first[-1]:
         raise weights.error(f"layers.0.weight has shape {first}: expected (width, L²)")
     settings = {"harmonics_calculation": "analytic"} | weights.settings
     allowed = {
@@ -207,19 +210,19 @@ def dense_layers(
         inputs: Number of inputs of the first layer.
 
     Raises:
-        CheckpointError: arrays are missing, unknown, not finite, or do not fit the shape of the
-            previous layer; the message names all of them.
+        CheckpointError: arrays are missing, unknown, not finite floating-point numbers, or do not
+            fit the shape of the previous layer; the message names all of them.
     """
     expected = [f"{name}.{kind}" for name in names for kind in ("weight", "bias")]
     faults = [f"{name} is missing" for name in expected if name not in arrays]
     faults += [f"{name} is unknown" for name in arrays if name not in expected]
-    faults += [f"{k} is not finite" for k, v in arrays.items() if not np.isfinite(v).all()]
+    faults += [f"{name} {fault}" for name, array in arrays.items() if (fault := defect(array))]
     before: tuple[int, ...] = (inputs,)
     for name in names if not faults else ():
         weight, bias = (arrays[f"{name}.{kind}"].shape for kind in ("weight", "bias"))
         if len(bias) != 1 or weight != bias + before:
             faults.append(f"{name} has weight {weight} and bias {bias} after {before[-1]} inputs")
-        before = weight[:1]
+        before = weight[:1] or (0,)  # a scalar has no outputs
     if faults:
         raise weights.error("\n  ".join([f"expected the layers {', '.join(names)}", *faults]))
     ours = [*(f"hidden_{i}" for i in range(len(names) - 1)), "last"]

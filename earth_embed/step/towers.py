@@ -71,6 +71,7 @@ class Towers:
         params: Params = {LOCATION: init_location(self.experiment.location, seed)}
         for name in self.names:
             example = jnp.zeros((1, *samples[name].shape[1:]), samples[name].dtype)  # type: ignore[union-attr]
+            self._check_sample(name, example)
             key = named_key(seed, f"init/{name}")
             standardised = self._standardise(name, example)
             location = jnp.zeros((1, self.experiment.location.features))
@@ -186,6 +187,15 @@ class Towers:
         if tower.startswith("logit_scale"):
             return jnp.minimum(values, -np.log(self.experiment.logit_scale.min_temperature))
         return values
+
+    def _check_sample(self, name: str, example: jax.Array) -> None:
+        """Raises ConfigError unless an encoder is made for such samples (1, ...) as stored."""
+        module, shape = self._modules[name], example.shape[1:]
+        if not module.accepts(shape, example.dtype):
+            raise ConfigError(
+                f"modalities[{name!r}].encoder = {self._modalities[name].encoder!r}: expected "
+                f"{module.reads}; found samples {example.dtype} of shape {shape}"
+            )
 
     def _standardise(self, name: str, sample: jax.Array) -> jax.Array:
         modality = self._modalities[name]

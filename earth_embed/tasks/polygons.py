@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import functools
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,16 @@ import numpy as np
 
 from earth_embed.errors import DataError, require
 
-POLYGON_SUFFIXES = (".gpkg", ".shp", ".geojson", ".json", ".topojson", ".fgb")
-"""File name suffixes of polygons."""
+BEGINNINGS = {
+    ".gpkg": b"SQLite format 3\0",
+    ".shp": b"\0\0\x27\x0a",
+    ".fgb": b"fgb",
+    **dict.fromkeys((".geojson", ".json", ".topojson"), b"{"),
+}
+"""File name suffix of polygons → how such a file begins. GDAL goes by the contents alone: a file of
+any name could reach the network through one of its other drivers, most of which read XML."""
+
+POLYGON_SUFFIXES = tuple(BEGINNINGS)
 
 IN_NO_POLYGON = "in no polygon"
 """Reason why a place has no value."""
@@ -38,6 +47,7 @@ def read_polygons(path: Path, column: str) -> Any:
         raise require("geopandas", "tables", "a task from polygons") from error
     if not path.is_file():
         raise DataError(f"no such file of polygons: {path}")
+    _check_beginning(path)
     layer, _, name = column.rpartition("/")
     try:
         columns = {
@@ -61,6 +71,21 @@ def read_polygons(path: Path, column: str) -> Any:
     if kinds or polygons.geometry.isna().all():
         raise DataError(f"{path}: expected polygons, found {', '.join(kinds) or 'no geometry'}")
     return polygons
+
+
+def _check_beginning(path: Path) -> None:
+    """Raises a DataError unless the file's contents are of the kind that its name says."""
+    expected = BEGINNINGS[path.suffix.lower()]
+    try:
+        with path.open("rb") as file:
+            found = file.read(64).removeprefix(codecs.BOM_UTF8).lstrip()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error}") from error
+    if not found.startswith(expected):
+        raise DataError(
+            f"cannot read {path}: expected a file that begins with {expected!r}, found "
+            f"{found[: len(expected)]!r}"
+        )
 
 
 def polygon_of(polygons: Any, lonlat: np.ndarray) -> np.ndarray:

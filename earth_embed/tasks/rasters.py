@@ -7,13 +7,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 import numpy as np
 
 from earth_embed.errors import DataError, require
 
-RASTER_SUFFIXES = (".tif", ".tiff", ".vrt", ".png")
-"""File name suffixes of rasters."""
+DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".vrt": "VRT", ".png": "PNG"}
+"""File name suffix of a raster → the driver that reads it. GDAL would go by the contents: a file of
+any name could reach the network through one of its other drivers."""
+
+RASTER_SUFFIXES = tuple(DRIVERS)
+
+MAX_BLOCK = 2**28
+"""Most pixels of a block, the part of a file that GDAL decodes at once and holds: 2 GiB of float64.
+A raster has any size, but one whose blocks are larger cannot be read pixel by pixel."""
 
 NO_DATA, OUTSIDE = "no data", "outside the raster"
 """Reasons why a place has no value."""
@@ -51,6 +59,7 @@ def pixels_at(path: Path, band: int, lonlat: np.ndarray) -> Pixels:
     with _open(path) as raster:
         if not 1 <= band <= raster.count:
             raise DataError(f"{path}: expected a band of 1..{raster.count}, found {band}")
+        _check_band(raster, band, path)
         transform, note = _transform(raster, path)
         row, column, inside = _pixel(raster, transform, lonlat)
         values = np.zeros(len(lonlat), raster.dtypes[band - 1])
@@ -78,13 +87,41 @@ def _open(path: Path) -> Iterator[Any]:
         raise require("rasterio", "evaluate", "a task from a raster") from error
     if not path.is_file():
         raise DataError(f"no such raster: {path}")
+    driver = DRIVERS[path.suffix.lower()]
+    if driver == "VRT":
+        _check_local(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # handled by `_transform`
-            with rasterio.open(path) as raster:
+            with rasterio.open(path, driver=driver) as raster:
                 yield raster
     except RasterioError as error:
-        raise DataError(f"cannot read {path}: {error}") from error
+        raise DataError(f"cannot read {path} as {driver}: {error}") from error
+
+
+def _check_local(path: Path) -> None:
+    """Raises a DataError unless a VRT names files of this machine alone."""
+    try:
+        elements = ElementTree.parse(path).iter()
+        texts = [text for e in elements for text in (e.text, e.tail, *e.attrib.values()) if text]
+    except (ElementTree.ParseError, OSError, ValueError) as error:
+        raise DataError(f"cannot read {path} as VRT: {error}") from error
+    for text in texts:
+        if "/vsi" in text or "://" in text:
+            raise DataError(f"{path}: expected a VRT of files on this machine, found {text!r}")
+
+
+def _check_band(raster: Any, band: int, path: Path) -> None:
+    """Raises a DataError if a band holds no numbers, or in blocks too large to read."""
+    kind, (height, width) = raster.dtypes[band - 1], raster.block_shapes[band - 1]
+    if kind.startswith("complex"):
+        raise DataError(f"{path}: expected real numbers in band {band}, found {kind}")
+    if height * width > MAX_BLOCK:
+        raise DataError(
+            f"{path}: expected blocks of at most {MAX_BLOCK:,} pixels, found {height} × {width}"
+        )
+    if raster.transform.is_degenerate:
+        raise DataError(f"{path}: expected a georeference that can be inverted")
 
 
 def _transform(raster: Any, path: Path) -> tuple[Any, str]:

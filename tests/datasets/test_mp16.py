@@ -13,6 +13,7 @@ from earth_embed.cli import main
 from earth_embed.data.tfds import open_tfds, prepare
 from earth_embed.datasets.catalogue import from_files
 from earth_embed.datasets.mp16 import Mp16, read_photograph
+from earth_embed.datasets.preparation.pieces import Skipped
 from earth_embed.datasets.preparation.prepare import Work, prepare_from_files
 from earth_embed.errors import ConfigError, CoordinateError, DataError
 from tests.conftest import random_places
@@ -135,6 +136,24 @@ def test_rows_and_files_that_cannot_be_used_are_skipped_and_counted(tmp_path, rn
     np.testing.assert_array_equal(place, np.float32(lonlat[8]))
     records = [json.loads(path.read_text())["skipped"] for path in tmp_path.rglob("mp16-*.json")]
     assert [found["missing"] for found in records if "missing" in found] == [[names[0]]]
+
+
+def test_a_photograph_of_a_size_that_no_camera_has_is_not_decoded(tmp_path):
+    write_photograph(tmp_path / "a.jpg", [(0, 0, 0), (9, 9, 9)], (64, 64))
+    content = (tmp_path / "a.jpg").read_bytes()
+    size = content.index(b"\xff\xc0") + 5  # height and width in the header of the frame
+    claim = b"\x2e\xe0\x2e\xe0"  # 12,000 × 12,000
+    (tmp_path / "b.jpg").write_bytes(content[:size] + claim + content[size + 4 :])
+    assert isinstance(read_photograph(tmp_path / "a.jpg", "a", 32), bytes)
+    assert read_photograph(tmp_path / "b.jpg", "b", 32) == Skipped("broken", "b")
+
+
+@pytest.mark.parametrize("name", ["../a.jpg", "00/../../a.jpg", "/home/a.jpg"])
+def test_a_list_names_no_file_outside_its_folder(tmp_path, name):
+    write_mp16(tmp_path, 2)
+    write_list(tmp_path, ["a.jpg", name], [(0, 0), (1, 1)])
+    with pytest.raises(DataError, match=rf"row 1 names '{name}'; expected a file below .*images"):
+        prepare_from_files(Mp16(tmp_path), tmp_path / "data", ALONE)
 
 
 def with_swapped_columns(folder):

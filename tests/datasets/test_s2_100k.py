@@ -17,8 +17,9 @@ from earth_embed.cells import is_held_out
 from earth_embed.cli import main
 from earth_embed.data.tfds import open_tfds, prepare
 from earth_embed.datasets.catalogue import from_files, verify
+from earth_embed.datasets.preparation.pieces import Skipped
 from earth_embed.datasets.preparation.prepare import Work, prepare_from_files
-from earth_embed.datasets.s2_100k import S2100k
+from earth_embed.datasets.s2_100k import S2100k, read_chip
 from earth_embed.errors import ConfigError, CoordinateError, DataError, EarthEmbedError
 from tests.conftest import limited_file_size
 from tests.datasets.chips import (
@@ -107,6 +108,48 @@ def test_real_chips(tmp_path):
     said = prepare_from_files(S2100k(real), tmp_path, ALONE)
     assert "skipped 0 of 20 rows" in said
     assert_holds(tmp_path, real)
+
+
+def test_a_chip_is_no_virtual_file_and_has_no_huge_blocks(tmp_path, rng):
+    write_chip(tmp_path / "a.tif", make_chip(rng))
+    assert read_chip(tmp_path / "a.tif").shape == (256, 256, 12)
+    source = "<SimpleSource><SourceFilename relativeToVRT='1'>a.tif</SourceFilename></SimpleSource>"
+    band = f"<VRTRasterBand dataType='UInt16'>{source}</VRTRasterBand>"
+    virtual = f"<VRTDataset rasterXSize='256' rasterYSize='256'>{12 * band}</VRTDataset>"
+    (tmp_path / "b.tif").write_text(virtual + 10_000 * " ")
+    assert read_chip(tmp_path / "b.tif") == Skipped("broken", "b.tif")
+    large = {"tiled": True, "blockxsize": 16_384, "blockysize": 8_192, "compress": "deflate"}
+    shape = {"height": 256, "width": 256, "count": 12, "dtype": "uint16", "sparse_ok": True}
+    shape |= {"transform": rasterio.Affine(10, 0, 0, 0, -10, 0)}
+    with rasterio.open(tmp_path / "c.tif", "w", driver="GTiff", **shape, **large):
+        pass
+    with (tmp_path / "c.tif").open("ab") as file:
+        file.write(bytes(10_000))
+    assert read_chip(tmp_path / "c.tif") == Skipped("of another shape or type", "c.tif")
+
+
+@pytest.mark.parametrize("name", ["../secret.tif", "a/../../secret.tif", "/etc/secret.tif"])
+def test_an_index_names_no_file_outside_its_folder(tmp_path, name):
+    (tmp_path / "images").mkdir()
+    write_index(tmp_path, [(0, 0), (1, 1)], ["a.tif", name])
+    with pytest.raises(DataError, match=rf"row 1 names '{name}'; expected a file below .*images"):
+        prepare_from_files(S2100k(tmp_path), tmp_path / "data", ALONE)
+
+
+@pytest.mark.parametrize("key", ["pythonClassName", "python_class_name", "json", "type"])
+def test_metadata_can_import_no_module(prepared, tmp_path, monkeypatch, key):
+    """TFDS imports the module of a class that it does not know."""
+    (tmp_path / "anyones.py").write_text("raise AssertionError('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    path = files_in(prepared) / "features.json"
+    features = json.loads(path.read_text())
+    chip = features["featuresDict"]["features"]["chip"]
+    del chip["pythonClassName"]
+    chip[key] = "anyones.Feature"
+    path.write_text(json.dumps(features))
+    message = rf"expected features of tensorflow_datasets\.core\.features\.\*; found {key} = 'any"
+    with pytest.raises(DataError, match=message):
+        open_tfds("s2_100k", "chip", "train", prepared, 1)
 
 
 def test_processes_make_the_same_bytes(published, reference, tmp_path):

@@ -95,3 +95,19 @@ def test_registry_takes_a_users_module_and_names_what_it_knows():
         register("image")(Double)
     with pytest.raises(ConfigError, match="expected a subclass of Tower, found LayerNorm"):
         register("test_bare")(nn.LayerNorm)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "samples"),
+    [
+        *(("series", ((12,), kind)) for kind in (np.uint16, np.float32)),
+        *(("series", ((12, 2), kind)) for kind in (np.uint8, np.uint16, np.float32)),
+        *(("image", ((16, 16, 2), kind)) for kind in (np.uint8, np.uint16, np.float32)),
+        *(
+            ("projection", each)
+            for each in ((((12,), np.float32), ((12,), np.uint8), ((16, 16, 3), np.uint8)))
+        ),
+    ],
+)
+def test_every_documented_kind_of_sample_is_accepted(encoder, samples):
+    assert type(tower(encoder)).accepts(samples[0], np.dtype(samples[1]))

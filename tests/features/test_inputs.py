@@ -59,6 +59,10 @@ def test_other_samples_are_refused():
     for shape in ((2, 30, 30, 4), (2, 30, 30), (2, 12)):
         with pytest.raises(DataError, match=r"of 3 channels; found samples of shape \(.*\)"):
             image.prepare(jnp.zeros(shape, jnp.uint8))
+    for shape in ((1, 60_000, 3, 3), (1, 0, 9, 3), (1, 0, 0, 3)):
+        found = f"of at most 67,108,864 pixels when .* has 256; found {shape[1]} × {shape[2]}"
+        with pytest.raises(DataError, match=found):
+            image.prepare(jnp.zeros(shape, jnp.uint8))
     with pytest.raises(DataError, match="12 or 13 channels"):
         PUBLISHED["vit_s16_sentinel2"].input.prepare(jnp.zeros((1, 30, 30, 3), jnp.uint8))
     for tokens in (jnp.zeros((2, 9), jnp.int32), jnp.zeros((2, 4), jnp.uint8)):

@@ -1,12 +1,16 @@
 """Tokenizers: the file's tokens, cut with their end kept, filled up with 0."""
 
+import json
+
 import numpy as np
 import pytest
 import tokenizers
+from hypothesis import strategies as st
 from tokenizers import models, pre_tokenizers, processors
 
 from earth_embed.errors import DataError
 from earth_embed.features.inputs import TextInput, Tokenizer
+from tests.fuzzing import fuzz
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "zu", "##rich", "##g", "san", "jose"]
 
@@ -50,3 +54,31 @@ def test_other_files_are_refused(tmp_path):
     path.write_text("{}")
     with pytest.raises(DataError, match=r"tokenizer\.json is no tokenizer\.json: "):
         Tokenizer(path, TextInput(8, len(WORDS)))
+
+
+def test_a_token_beyond_the_encoders_is_refused(file):
+    content = json.loads(file.read_text())
+    content["post_processor"]["cls"] = ["[CLS]", 10**6]
+    file.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="gives token 1000000; expected numbers below 9"):
+        Tokenizer(file, TextInput(8, len(WORDS)))(["zurich"])
+
+
+@fuzz(
+    200,
+    place=st.integers(0, 4000),
+    removed=st.integers(0, 3),
+    new=st.text('0123456789"{}[],:ab-U', max_size=3),
+)
+def test_a_damaged_tokenizer_gives_tokens_or_one_error(file, place, removed, new):
+    whole = file.read_text()
+    place %= len(whole)
+    path = file.with_name("damaged.json")
+    path.write_text(whole[:place] + new + whole[place + removed :])
+    try:
+        found = Tokenizer(path, TextInput(8, len(WORDS)))(["zurich", "", "?"])
+    except DataError as error:
+        assert "damaged.json" in str(error)  # noqa: PT017
+    else:
+        assert found.dtype == np.int32
+        assert 0 <= found.min() <= found.max() < len(WORDS)

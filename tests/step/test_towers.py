@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from earth_embed.config import Modality
+from earth_embed.errors import ConfigError
 from earth_embed.step.towers import Towers
 
 
@@ -51,6 +52,27 @@ def test_unsigned_samples_are_standardised_like_the_numbers_they_are(make_experi
     on_device = towers(1500.0, 2500.0).encode_sample(params, "chip", jnp.asarray(chips))
     expected = towers(0.0, 1.0).encode_sample(params, "chip", jnp.asarray(by_hand))
     np.testing.assert_allclose(on_device, expected, rtol=1e-5, atol=1e-6)
+
+
+FLOATS, BYTES, IMAGE = ((12,), np.float32), ((12,), np.uint8), ((16, 16, 3), np.uint8)
+WRONG = [
+    ("text", FLOATS, r"expected texts \(length\) uint8; found samples float32 of shape \(12,\)"),
+    ("text", IMAGE, r"found samples uint8 of shape \(16, 16, 3\)"),
+    ("text", ((12,), np.uint16), r"found samples uint16 of shape \(12,\)"),
+    ("series", BYTES, r"expected series \(time\) float32 or uint16, or .*; found samples uint8 of"),
+    ("series", IMAGE, r"found samples uint8 of shape \(16, 16, 3\)"),
+    ("image", FLOATS, r"expected images \(H, W, C\); found samples float32 of shape \(12,\)"),
+    ("image", BYTES, r"found samples uint8 of shape \(12,\)"),
+]
+
+
+@pytest.mark.parametrize(("encoder", "samples", "found"), WRONG)
+def test_samples_of_another_kind_are_refused_before_the_first_step(
+    make_experiment, encoder, samples, found
+):
+    experiment = make_experiment("pair", (encoder,))
+    with pytest.raises(ConfigError, match=rf"modalities\['{encoder}'\]\.encoder = .*{found}"):
+        Towers(experiment).init({encoder: jax.ShapeDtypeStruct((1, *samples[0]), samples[1])})
 
 
 def test_a_towers_start_depends_on_its_own_name_alone(make_experiment, sources):

@@ -10,7 +10,7 @@ import shapely
 from shapely.geometry import MultiPolygon, Point, Polygon, box
 
 from earth_embed.errors import DataError
-from earth_embed.tasks.polygons import polygon_of, read_polygons
+from earth_embed.tasks.polygons import POLYGON_SUFFIXES, polygon_of, read_polygons
 
 
 def star(rng, x, y, radius):
@@ -150,3 +150,23 @@ def test_what_is_no_file_of_polygons_is_refused(tmp_path):
     frame(shapely.points([[0, 0], [1, 1]])).to_file(tmp_path / "points.geojson")
     with pytest.raises(DataError, match="expected polygons, found Point"):
         read_polygons(tmp_path / "points.geojson", "name")
+
+
+@pytest.mark.parametrize("suffix", POLYGON_SUFFIXES)
+def test_contents_of_another_format_reach_no_other_driver(tmp_path, suffix):
+    """A virtual file of GDAL's, under each name: it may name what lies in the network."""
+    frame([box(0, 0, 1, 1)]).to_file(tmp_path / "real.gpkg", layer="real")
+    path = tmp_path / f"virtual{suffix}"
+    path.write_text(
+        '<OGRVRTDataSource><OGRVRTLayer name="real"><SrcDataSource relativeToVRT="1">real.gpkg'
+        "</SrcDataSource></OGRVRTLayer></OGRVRTDataSource>"
+    )
+    with pytest.raises(DataError, match=r"expected a file that begins with b.*, found b'<"):
+        read_polygons(path, "name")
+
+
+def test_a_byte_order_mark_is_no_other_format(tmp_path):
+    path = tmp_path / "a.geojson"
+    frame([box(0, 0, 1, 1)]).to_file(path)
+    path.write_bytes(b"\xef\xbb\xbf\n" + path.read_bytes())
+    assert list(read_polygons(path, "name")["name"]) == list(frame([box(0, 0, 1, 1)])["name"])

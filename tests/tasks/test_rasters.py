@@ -155,3 +155,62 @@ def test_missing_and_damaged_files_are_one_error(tmp_path):
     (tmp_path / "bad.tif").write_bytes(b"no raster")
     with pytest.raises(DataError, match=r"cannot read .*bad\.tif"):
         pixels_at(tmp_path / "bad.tif", 1, np.zeros((1, 2)))
+
+
+VIRTUAL = """<VRTDataset rasterXSize="8" rasterYSize="4">
+  <GeoTransform>-180, 45, 0, 90, 0, -45</GeoTransform><SRS>EPSG:4326</SRS>
+  <VRTRasterBand dataType="Byte" band="1"><SimpleSource>
+    <SourceFilename relativeToVRT="1">{}</SourceFilename><SourceBand>1</SourceBand>
+  </SimpleSource></VRTRasterBand>
+</VRTDataset>"""
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.tiff", "a.png"])
+def test_contents_of_another_format_reach_no_other_driver(tmp_path, name):
+    write(tmp_path / "real.tif", np.arange(32, dtype=np.uint8).reshape(4, 8))
+    (tmp_path / "real.vrt").write_text(VIRTUAL.format("real.tif"))
+    assert pixels_at(tmp_path / "real.vrt", 1, np.array([[-100.0, 50.0]])).values == 1
+    (tmp_path / name).write_text(VIRTUAL.format("real.tif"))
+    with pytest.raises(DataError, match=rf"cannot read .*{name} as (GTiff|PNG): "):
+        pixels_at(tmp_path / name, 1, np.zeros((1, 2)))
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["/vsicurl/http://localhost:9/a.tif", "http://localhost:9/a.tif", "&#47;vsizip/a.zip/a.tif"],
+)
+def test_a_virtual_raster_names_files_of_this_machine_alone(tmp_path, source):
+    (tmp_path / "a.vrt").write_text(VIRTUAL.format(source))
+    with pytest.raises(DataError, match=r"expected a VRT of files on this machine, found '"):
+        pixels_at(tmp_path / "a.vrt", 1, np.zeros((1, 2)))
+    (tmp_path / "a.vrt").write_text("no XML")
+    with pytest.raises(DataError, match=r"cannot read .*a\.vrt as VRT: syntax error"):
+        pixels_at(tmp_path / "a.vrt", 1, np.zeros((1, 2)))
+
+
+def empty(path, height, width, **options):
+    """A GeoTIFF of any size without a single block."""
+    transform = Affine(360 / width, 0, -180, 0, -180 / height, 90)
+    profile = {"dtype": "uint8", "crs": "EPSG:4326", "transform": transform, "sparse_ok": True}
+    profile |= {"driver": "GTiff", "height": height, "width": width, "count": 1, **options}
+    with rasterio.open(path, "w", **profile):
+        return path
+
+
+def test_a_raster_may_be_large_but_not_its_blocks(tmp_path):
+    tiled = {"tiled": True, "blockxsize": 4096, "blockysize": 4096, "bigtiff": "yes"}
+    places = np.array([[0.0, 0.0], [179.0, -89.0]])
+    found = pixels_at(empty(tmp_path / "a.tif", 2_000_000, 4_000_000, **tiled), 1, places)
+    assert found.values.tolist() == [0, 0]
+    path = empty(tmp_path / "b.tif", 2, 2**29)
+    with pytest.raises(DataError, match=r"blocks of at most 268,435,456 pixels, found 1 × 5368"):
+        pixels_at(path, 1, places)
+
+
+def test_numbers_that_are_not_real_and_maps_without_an_inverse_are_refused(tmp_path):
+    pixels = np.ones((2, 4), np.complex64)
+    with pytest.raises(DataError, match="expected real numbers in band 1, found complex64"):
+        pixels_at(write(tmp_path / "a.tif", pixels), 1, np.zeros((1, 2)))
+    path = write(tmp_path / "b.tif", pixels.real, transform=Affine(1, 0, 0, 1, 0, 0))
+    with pytest.raises(DataError, match="expected a georeference that can be inverted"):
+        pixels_at(path, 1, np.zeros((1, 2)))

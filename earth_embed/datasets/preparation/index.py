@@ -6,14 +6,14 @@ import functools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 
 from earth_embed.cells import CELL_KM, cell_of
 from earth_embed.datasets.preparation.pieces import MakeExamples, Piece, Skipped
-from earth_embed.errors import ConfigError
+from earth_embed.errors import ConfigError, DataError
 from earth_embed.files import sha256
 from earth_embed.geotable import read_geotable
 from earth_embed.hashing import mix64
@@ -49,6 +49,19 @@ class Index:
         chosen = np.flatnonzero(members).tolist()
         places = self.lonlat[members].tolist()
         return [Row(self.keys[i], *place) for i, place in zip(chosen, places, strict=True)]
+
+
+def files_below(folder: Path, names: list[str], index: Path) -> list[str]:
+    """The names, if all are of files below a folder: an index from elsewhere names no others.
+
+    Raises:
+        DataError: a name is absolute or climbs out by "..".
+    """
+    for row, name in enumerate(names):
+        path = PurePath(name)
+        if path.is_absolute() or path.drive or ".." in path.parts:
+            raise DataError(f"{index}: row {row} names {name!r}; expected a file below {folder}")
+    return names
 
 
 MakeFiles: TypeAlias = Callable[[Sequence[Piece], MakeExamples], list[Path]]

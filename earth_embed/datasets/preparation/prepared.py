@@ -6,6 +6,7 @@ this package, and a feature's size may differ between preparations.
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ VERSION = "1.0.0"
 
 PLAN_FILE = "plan.json"
 """In the folder of a data set that was made in pieces, whose files have checksums."""
+
+_FEATURES = "tensorflow_datasets.core.features."
 
 
 def published_folder(dataset: str, data_dir: str | os.PathLike[str] | None) -> Path:
@@ -44,9 +47,23 @@ def open_published(dataset: str, folder: Path) -> tfds.core.DatasetBuilder:
             f"earth-embed prepare {dataset} --source DIR makes it from published files"
         )
     try:
+        features = (folder / "features.json").read_text(encoding="utf-8")
+        json.loads(features, object_pairs_hook=_check_class)
         return _tfds().builder_from_directory(folder, file_format="array_record")
     except Exception as error:  # TFDS raises many kinds for unreadable metadata
         raise DataError(f"cannot open the data set {dataset!r} in {folder}: {error}") from error
+
+
+def _check_class(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Raises a ValueError if metadata names another class than TFDS's own features.
+
+    TFDS imports the module of any class that is named there, which could be anyone's.
+    """
+    for key, value in pairs:
+        named = key in ("pythonClassName", "python_class_name", "type")
+        if key == "json" or (named and not str(value).startswith(_FEATURES)):
+            raise ValueError(f"expected features of {_FEATURES}*; found {key} = {value!r}")
+    return dict(pairs)
 
 
 def write_metadata(published: PublishedFiles, folder: Path, totals: Totals) -> None:
