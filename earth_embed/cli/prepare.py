@@ -10,6 +10,7 @@ import tyro
 
 from earth_embed.cli.parsing import DataDir, optional, parse, parse_parts
 from earth_embed.features.views import ViewSettings
+from earth_embed.progress import be_quiet, phase
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,14 @@ def features(arguments: list[str]) -> None:
     options, views = parse_parts(
         arguments, "earth-embed features", Features, ViewSettings, description=Features.__doc__
     )
-    from earth_embed.features.write import write_features
-    from earth_embed.processes import is_main, join
+    with phase("importing JAX and Flax"):
+        from earth_embed.features.write import write_features
+        from earth_embed.processes import is_main, join
 
-    join(options.coordinator, options.processes, options.process)
+    with phase("starting JAX on its devices"):
+        join(options.coordinator, options.processes, options.process)
+        if not is_main():
+            be_quiet()
     rows = write_features(
         options.encoder,
         options.weights,

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
 from earth_embed.data.sources import Examples, Source
 from earth_embed.data.tables import open_table
@@ -25,6 +24,7 @@ from earth_embed.features.weights import read_frozen
 from earth_embed.files import sha256
 from earth_embed.geotable import TABLE_SUFFIXES
 from earth_embed.processes import is_main, reporting_lost_process
+from earth_embed.progress import bar
 
 BATCHES = 4
 """Batches per shard: a stopped process loses at most this many."""
@@ -151,7 +151,7 @@ def _make(pieces: list[_Piece], shards: Shards, encode: Encode, views: ViewSetti
     missing = [piece for piece in ours if not shards.has(piece.number)]
     total = sum(len(piece.rows) for piece in ours)
     made = total - sum(len(piece.rows) for piece in missing)
-    with tqdm(
+    with bar(
         total=total,
         initial=made,
         desc="features",
