@@ -1,8 +1,8 @@
 """What a command says while it works: its phases and its progress, on stderr.
 
 A terminal gets lines that change in place. A log file or a pipe gets whole lines with the time of
-day: one when a phase or a bar begins, and one a minute while it lasts. A library call has no
-phases, only bars; a command says its phases because it works within `speaking`.
+day: one when a phase or a bar begins, and one a minute while it lasts. Called as a library, the
+package shows bars and says no phases; a command says them because it works within `command`.
 
 This module imports nothing heavy: a command's first line must not wait for JAX.
 """
@@ -25,23 +25,34 @@ SECOND, MINUTE = 1.0, 60.0
 """How often a phase's line changes on a terminal, and is repeated elsewhere. Bars keep tqdm's own
 rate on a terminal."""
 
-_speaking: ContextVar[bool] = ContextVar("speaking", default=False)
+_speaks: ContextVar[bool | None] = ContextVar("speaks", default=None)
+"""Whether phases are said; None outside of commands."""
 
 
 @contextmanager
-def speaking(text: str) -> Iterator[None]:
-    """Says `text` at once; phases inside, in this thread, are said too."""
-    print(text, file=sys.stderr if sys.stderr.isatty() else _Lines(sys.stderr), flush=True)
-    token = _speaking.set(True)
+def command(text: str | None) -> Iterator[None]:
+    """The time of a command: says what it does at once, and its phases after that.
+
+    Args:
+        text: What the command does; None to say nothing, since another process speaks.
+    """
+    if text is not None:
+        print(text, file=sys.stderr if sys.stderr.isatty() else _Lines(sys.stderr), flush=True)
+    token = _speaks.set(text is not None)
     try:
         yield
     finally:
-        _speaking.reset(token)
+        _speaks.reset(token)
 
 
 def be_quiet() -> None:
     """Says no more phases until the command ends: another process of the run speaks."""
-    _speaking.set(False)
+    _speaks.set(False)
+
+
+def in_command() -> bool:
+    """Whether a command is running, whose process is its own."""
+    return _speaks.get() is not None
 
 
 @contextmanager
@@ -51,7 +62,7 @@ def phase(doing: str) -> Iterator[None]:
     Args:
         doing: Such as "opening the data".
     """
-    if not _speaking.get():
+    if not _speaks.get():
         yield
         return
     done = threading.Event()

@@ -12,13 +12,13 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, NoReturn, cast
 
 from tqdm import tqdm
 
 from earth_embed.errors import EarthEmbedError, FaultWarning, Interrupted, ProcessLost
-from earth_embed.progress import phase, speaking
+from earth_embed.progress import command, phase
 
 COMMANDS = {
     "train": ("train", "train", "training an experiment"),
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
             print(__version__)
         elif name in COMMANDS:
-            with _faults_in_one_line(), _speaking(name, arguments[1:]):
+            with _faults_in_one_line(), command(_opening(name, arguments[1:])):
                 _command(name)(arguments[1:])
         else:
             raise EarthEmbedError(f"no command {name!r}; expected one of {', '.join(COMMANDS)}")
@@ -86,15 +86,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail("interrupted", INTERRUPTED)
 
 
-def _speaking(name: str, arguments: list[str]) -> AbstractContextManager[None]:
-    """Says at once what the command does, unless it is to print its help or is not process 0."""
+def _opening(name: str, arguments: list[str]) -> str | None:
+    """What the command says first; None if it is to print its help, or is not process 0."""
     given = re.search(r"--process[ =](\d+)", " ".join(arguments))
     process = given[1] if given else os.environ.get("EARTH_EMBED_PROCESS", "0")
     if process != "0" or {"-h", "--help"} & set(arguments):
-        return nullcontext()
+        return None
     _, _, doing = COMMANDS[name]
     what = [word for word in arguments[:1] if not word.startswith("-")]
-    return speaking(f"{' '.join(['earth-embed', name, *what])}: {doing}")
+    return f"{' '.join(['earth-embed', name, *what])}: {doing}"
 
 
 def _command(name: str) -> Callable[[list[str]], None]:

@@ -43,7 +43,9 @@ def prepare(arguments: list[str]) -> None:
         published = from_files(options.dataset, options.source, options.image_size)
         print(prepare_from_files(published, options.data_dir, work, options.verify, thinning))
     elif options.verify:
-        print(verify(options.dataset, options.data_dir, work.workers))
+        with phase("reading every file of the data set"):
+            said = verify(options.dataset, options.data_dir, work.workers)
+        print(said)
     else:
         print(f"prepared {tfds.prepare(options.dataset, options.data_dir).data_path}")
 
@@ -136,8 +138,10 @@ class Import:
 def import_run(arguments: list[str]) -> None:
     """Turns published weights into a run."""
     options: Import = parse(Import, arguments, "earth-embed import")
-    from earth_embed.pretrained.imports import import_weights
+    with phase("importing JAX, Flax and Orbax"):
+        from earth_embed.pretrained.imports import import_weights
 
-    published, run_dir = import_weights(options.published, options.file, options.run_dir)
+    with phase("reading the weights and writing the run"):
+        published, run_dir = import_weights(options.published, options.file, options.run_dir)
     print(f"imported {published.summary}: {published.parameters:,} parameters")
     print(f"wrote {run_dir}; next: earth-embed evaluate {run_dir}")

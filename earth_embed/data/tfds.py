@@ -8,8 +8,8 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ from earth_embed.datasets.preparation.prepared import (
 )
 from earth_embed.errors import DataError, require
 from earth_embed.files import one_at_a_time
-from earth_embed.progress import phase
+from earth_embed.progress import in_command, phase
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -74,6 +74,7 @@ def prepare(dataset: str, data_dir: str | os.PathLike[str] | None) -> tfds.core.
             # All processes of a run on this host ask for it at once; the first one makes it.
             with (
                 phase(f"preparing the data set {dataset} in {builder.data_path}"),
+                _tfds_on_stderr(tfds),
                 one_at_a_time(Path(builder.data_path).parent),
             ):
                 builder = tfds.builder(dataset, data_dir=data_dir, file_format="array_record")
@@ -99,6 +100,20 @@ def prepare(dataset: str, data_dir: str | os.PathLike[str] | None) -> tfds.core.
             "only damaged files anew)"
         )
     return builder
+
+
+@contextmanager
+def _tfds_on_stderr(tfds: Any) -> Iterator[None]:
+    """In a command, TFDS says nothing on stdout and draws no bars into a log file."""
+    if not in_command():
+        yield
+        return
+    tfds.display_progress_bar(sys.stderr.isatty())
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        tfds.enable_progress_bar()
 
 
 def open_tfds(
