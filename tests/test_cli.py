@@ -257,6 +257,37 @@ def test_a_run_goes_to_its_name_and_says_what_is_next(experiment, run, capsys, t
     assert f"next: earth-embed evaluate {run}" in capsys.readouterr().out
 
 
+def test_training_says_what_it_does_and_only_on_stderr(experiment, tmp_path, capsys):
+    command = ["train", str(experiment), "--run-dir", str(tmp_path / "run"), "--steps"]
+    said = []
+    for steps in ("2", "2"):
+        main([*command, steps])
+        out, err = capsys.readouterr()
+        assert len(out.splitlines()) == 1
+        assert not {"\r", "\x1b"} & set(err)
+        said.append([line.partition(" ")[2] for line in err.splitlines()])
+    new, done = said
+    ends = ["train: 0% 0/2", "train: 100% 2/2"]
+    phases = [line for line in new if line.partition(" [")[0] not in ends]
+    assert len(new) == len(phases) + len(ends)
+    assert phases == [
+        f"earth-embed train {experiment}: training an experiment",
+        "importing the command",
+        "importing Flax, Optax and Orbax",
+        "starting JAX on its devices",
+        "opening the data",
+        "reading the validation examples",
+        "initialising the parameters",
+        "reading the first batch",
+        "compiling the training step",
+        "compiling the validation",
+        "saving the last checkpoint",
+        "drawing the curves",
+    ]
+    assert "restoring the last checkpoint" in done
+    assert not [line for line in done if "initialising" in line or "compiling" in line]
+
+
 def test_embed_adds_the_encoder_s_embeddings(run, tmp_path, rng, capsys):
     lonlat = random_places(rng, 20)
     table = pd.DataFrame({"name": [f"{i:02}" for i in range(20)], "lon": lonlat[:, 0]})

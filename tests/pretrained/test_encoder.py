@@ -1,8 +1,17 @@
 """A trained encoder in use: what was trained, of any spelling and number of places."""
 
+import copy
 import dataclasses
+import io
 import json
+import multiprocessing
+import os
+import pickle
+import select
 import shutil
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import numpy as np
@@ -12,8 +21,23 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import earth_embed
-from earth_embed.config import Cartesian, Checkpoints, Concatenation, Linear, LocationConfig, Wrap
-from earth_embed.errors import CheckpointError, ConfigError, CoordinateError, RunError
+from earth_embed.config import (
+    Cartesian,
+    Checkpoints,
+    Combined,
+    Concatenation,
+    Linear,
+    LocationConfig,
+    Wrap,
+)
+from earth_embed.encoders.location import init_location
+from earth_embed.errors import (
+    CheckpointError,
+    ConfigError,
+    CoordinateError,
+    EarthEmbedError,
+    RunError,
+)
 from earth_embed.pretrained.encoder import LocationEncoder, load, untrained
 from earth_embed.step.towers import Towers
 from earth_embed.training import loop
@@ -199,3 +223,89 @@ def test_the_package_says_what_an_encoder_is(trained, encoder):
     assert earth_embed.load is load
     assert repr(encoder) == "LocationEncoder('small', dim=8, SphericalHarmonics → Siren)"
     assert encoder.experiment == EXPERIMENT
+
+
+def test_a_pickle_is_plain_values(encoder, places):
+    """It names no code but what rebuilds the encoder and its arrays, and keeps the settings."""
+    smooth = LocationEncoder(EXPERIMENT, encoder._params, batch_size=16).smoothed(300)
+    pickled, named = pickle.dumps(smooth), set()
+
+    class Noting(pickle.Unpickler):
+        def find_class(self, module, name):
+            named.add((module.partition(".")[0], name))
+            return super().find_class(module, name)
+
+    params = Noting(io.BytesIO(pickled)).load()._params
+    assert all(isinstance(array, np.ndarray) for array in jax.tree.leaves(params))
+    assert {name for package, name in named if package != "numpy"} == {"_unpickle"}
+    for again in (pickle.loads(pickled), copy.copy(smooth), copy.deepcopy(smooth)):
+        assert again is not smooth
+        assert again.experiment == EXPERIMENT
+        assert again._batch_size == 16
+        np.testing.assert_array_equal(again(places), smooth(places))
+        np.testing.assert_array_equal(again.smoothed(400)(places), smooth.smoothed(400)(places))
+        assert repr(again) == repr(smooth)
+    assert pickle.dumps(pickle.loads(pickled)) == pickled
+
+
+def test_an_encoder_of_several_parts_is_pickled(places):
+    parts = (LocationConfig(Wrap(), Linear(), 3), LocationConfig(Cartesian(), Linear(), 4))
+    experiment = dataclasses.replace(EXPERIMENT, location=Combined(parts, "concatenation"))
+    encoder = LocationEncoder(experiment, init_location(experiment.location, 5))
+    again = pickle.loads(pickle.dumps(encoder))
+    assert again.experiment == experiment
+    np.testing.assert_array_equal(again(places), encoder(places))
+
+
+def test_other_processes_compute_the_same(encoder, places):
+    """Processes that start anew, with one device rather than this one's eight."""
+    loky = pytest.importorskip("joblib.externals.loky")
+    expected = encoder(places)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        close(pool.apply(encoder, (places,)), expected)
+    with loky.ProcessPoolExecutor(max_workers=1) as pool:
+        close(pool.submit(encoder, places).result(), expected)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork")  # by JAX and Python
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only Unix forks")
+def test_a_fork_is_refused_at_once(encoder, trained, places):
+    encoder(places)
+    read, write = os.pipe()
+    if not (child := os.fork()):
+        messages = []
+        for use in (encoder, pickle.loads(pickle.dumps(encoder)), lambda _: load(trained[0])):
+            try:
+                use(places)
+            except EarthEmbedError as error:
+                messages.append(str(error))
+        os.write(write, json.dumps(messages).encode())
+        os._exit(0)
+    try:
+        assert select.select([read], [], [], 60)[0], "the child hangs"
+        messages = json.loads(os.read(read, 65536))
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(read)
+        os.close(write)
+    expected = f"process {child} is a fork of process {os.getpid()}, which has used JAX"
+    assert [message.partition(":")[0] for message in messages] == [expected] * 3
+    assert 'get_context("spawn")' in messages[0]
+
+
+def test_threads_share_an_encoder(encoder, places):
+    """Their first calls, on unlike numbers of places, compute what one thread computes."""
+    parts = [places[: 5 * number + 3] for number in range(8)]
+    expected = [encoder(part) for part in parts]
+    again = pickle.loads(pickle.dumps(encoder))
+    ready = threading.Barrier(8)
+
+    def embed(part):
+        ready.wait(60)
+        return [again(part) for _ in range(10)]
+
+    with ThreadPoolExecutor(8) as pool:
+        for found, each in zip(pool.map(embed, parts), expected, strict=True):
+            for one in found:
+                np.testing.assert_array_equal(one, each)
