@@ -282,7 +282,7 @@ def import_tfds() -> Any:
     """TensorFlow Datasets, with the data sets of this package registered."""
     first = "tensorflow_datasets" not in sys.modules
     try:
-        with phase("importing TensorFlow") if first else nullcontext():
+        with phase("importing TensorFlow Datasets") if first else nullcontext():
             import tensorflow_datasets as tfds
 
             from earth_embed.datasets import land_labels, training_sets  # noqa: F401 (registers)
