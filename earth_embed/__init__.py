@@ -5,6 +5,7 @@ encoder = earth_embed.load("runs/quickstart")
 vectors = encoder(lon=[8.54, -70.67], lat=[47.37, -33.45])     # (2, D) float32
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,9 +17,13 @@ __all__ = ["LocationEncoder", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports JAX when an encoder is first asked for, so that commands can speak before that."""
+    """Imports what is asked for, and JAX with it: a command speaks before that."""
     if name in __all__:
-        from earth_embed import pretrained
-
-        return getattr(pretrained, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module("earth_embed.pretrained"), name)
+    module = f"{__name__}.{name}"
+    try:
+        return importlib.import_module(module)  # such as earth_embed.errors
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None

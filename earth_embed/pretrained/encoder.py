@@ -137,12 +137,14 @@ def load(run: str | Path, which: str = "last") -> LocationEncoder:
         RunError: there is no run.
         CheckpointError: there is no checkpoint, or it is corrupt.
         ConfigError: `which` is neither.
+        EarthEmbedError: the process was forked from one that had used an encoder.
     """
     from earth_embed.training.checkpoint import Checkpointer
     from earth_embed.training.run_dir import read_experiment
 
     if which not in ("last", "best"):
         raise ConfigError(f'which = {which!r}: expected "last" or "best"')
+    _check_process()
     experiment = read_experiment(Path(run))
     with phase(f"restoring the encoder of {run}"), closing(Checkpointer(Path(run))) as checkpoints:
         like = on_one_device(partial(_initial, experiment))
@@ -153,13 +155,13 @@ def untrained(run: str | Path) -> LocationEncoder:
     """The run's encoder before training, with the parameters that the run started from."""
     from earth_embed.training.run_dir import read_experiment
 
+    _check_process()
     experiment = read_experiment(Path(run))
     return LocationEncoder(experiment, _initial(experiment))
 
 
 def on_one_device(init: Callable[[], Any]) -> Any:
     """Shapes and dtypes of what `init` would return, on one device: a target to restore to."""
-    _check_process()
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return jax.tree.map(
         lambda p: jax.ShapeDtypeStruct(p.shape, p.dtype, sharding=device), jax.eval_shape(init)
@@ -167,7 +169,6 @@ def on_one_device(init: Callable[[], Any]) -> Any:
 
 
 def _initial(experiment: Experiment) -> Any:
-    _check_process()
     # Under jit: otherwise each operation would be compiled on its own.
     return jax.jit(lambda: init_location(experiment.location, experiment.seed))()
 

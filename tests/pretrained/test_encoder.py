@@ -7,9 +7,9 @@ import json
 import multiprocessing
 import os
 import pickle
-import select
 import shutil
-import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -35,7 +35,6 @@ from earth_embed.errors import (
     CheckpointError,
     ConfigError,
     CoordinateError,
-    EarthEmbedError,
     RunError,
 )
 from earth_embed.pretrained.encoder import LocationEncoder, load, untrained
@@ -266,31 +265,52 @@ def test_other_processes_compute_the_same(encoder, places):
         close(pool.submit(encoder, places).result(), expected)
 
 
-@pytest.mark.filterwarnings("ignore:.*fork")  # by JAX and Python
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="only Unix forks")
-def test_a_fork_is_refused_at_once(encoder, trained, places):
-    encoder(places)
+FORKS = """
+import json, os, pickle, signal, sys, warnings
+import earth_embed
+
+warnings.simplefilter("ignore")  # of JAX and Python, at the fork
+run, pickled = sys.argv[1], sys.stdin.buffer.read()
+encoder = pickle.loads(pickled)
+places = [[8.5, 47.4], [-70.7, -33.5]]
+
+def in_a_fork(*uses):
     read, write = os.pipe()
-    if not (child := os.fork()):
-        messages = []
-        for use in (encoder, pickle.loads(pickle.dumps(encoder)), lambda _: load(trained[0])):
-            try:
-                use(places)
-            except EarthEmbedError as error:
-                messages.append(str(error))
-        os.write(write, json.dumps(messages).encode())
-        os._exit(0)
-    try:
-        assert select.select([read], [], [], 60)[0], "the child hangs"
-        messages = json.loads(os.read(read, 65536))
-    finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        os.close(read)
+    if child := os.fork():
         os.close(write)
-    expected = f"process {child} is a fork of process {os.getpid()}, which has used JAX"
-    assert [message.partition(":")[0] for message in messages] == [expected] * 3
-    assert 'get_context("spawn")' in messages[0]
+        found = os.fdopen(read).read()  # ends with the child
+        os.waitpid(child, 0)
+        return found.replace(str(child), "CHILD").replace(str(os.getpid()), "PARENT")
+    signal.alarm(60)  # a child that hangs ends without a word
+    found = []
+    for use in uses:
+        try:
+            found.append(use(places).tolist())
+        except earth_embed.errors.EarthEmbedError as error:
+            found.append(str(error))
+    os.write(write, json.dumps(found).encode())
+    os._exit(0)
+
+print(in_a_fork(encoder))
+print(json.dumps([encoder(places).tolist()]))
+print(in_a_fork(encoder, pickle.loads(pickled), lambda places: earth_embed.load(run)(places)))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only Unix forks")
+def test_a_fork_computes_or_is_refused_at_once(encoder, trained):
+    """It can use an encoder if its parent did not."""
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS, trained[0]], input=pickle.dumps(encoder), capture_output=True
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    before, parent, after = map(json.loads, done.stdout.splitlines())
+    close(before[0], encoder([[8.5, 47.4], [-70.7, -33.5]]))
+    assert before == parent
+    assert len(after) == 3
+    for message in after:
+        assert message.startswith("process CHILD is a fork of process PARENT, which has used JAX")
+        assert 'get_context("spawn")' in message
 
 
 def test_threads_share_an_encoder(encoder, places):
