@@ -280,6 +280,8 @@ def test_training_says_what_it_does_and_only_on_stderr(experiment, tmp_path, cap
         "importing Flax, Optax and Orbax",
         "starting JAX on its devices",
         "opening the data",
+        "reading a into memory",
+        "reading b into memory",
         "reading the validation examples",
         "initialising the parameters",
         "reading the first batch",
