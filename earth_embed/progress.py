@@ -9,6 +9,7 @@ This module imports nothing heavy: a command's first line must not wait for JAX.
 
 from __future__ import annotations
 
+import shutil
 import sys
 import threading
 import time
@@ -66,7 +67,10 @@ def phase(doing: str) -> Iterator[None]:
         yield
         return
     done = threading.Event()
-    shown = "{desc} … {elapsed}" if sys.stderr.isatty() else "{desc}"
+    shown = "{desc}"
+    if sys.stderr.isatty():  # a line that wraps would not go
+        doing = doing[: shutil.get_terminal_size().columns - len(" … 00:00:00") - 1]
+        shown = "{desc} … {elapsed}"
     with bar(desc=doing, bar_format=shown, leave=False) as line:
 
         def repeat() -> None:

@@ -203,6 +203,10 @@ def test_a_terminal_s_line_changes_in_place_and_goes(listen, monkeypatch):
             terminal.wait_for("\ropening … 00:00", 3)
             assert terminal.seen == "opening … 00:00"
         assert terminal.seen == ""
+        monkeypatch.setenv("COLUMNS", "30")
+        with progress.phase("reading " + "long/" * 20):
+            assert terminal.seen == "reading long/long/ … 00:00"
+        assert terminal.seen == ""
         shown = progress.bar(total=2, desc="train", bar_format="{desc} {n_fmt}")
         shown.update(2)
         shown.close()
