@@ -39,6 +39,10 @@ def wide_terminal(monkeypatch):
     monkeypatch.setenv("COLUMNS", "1000")
 
 
+SAID = re.compile(r"^\d\d:\d\d:\d\d .*\n", re.MULTILINE)
+"""What a command says while it works; see test_progress.py."""
+
+
 @pytest.fixture
 def refused(capsys):
     """Runs a command that must be refused, and returns its message."""
@@ -49,7 +53,7 @@ def refused(capsys):
         out, err = capsys.readouterr()
         assert caught.value.code == status
         assert "Traceback" not in out + err
-        return err
+        return re.sub(SAID, "", err)
 
     return run
 
@@ -257,6 +261,39 @@ def test_a_run_goes_to_its_name_and_says_what_is_next(experiment, run, capsys, t
     assert f"next: earth-embed evaluate {run}" in capsys.readouterr().out
 
 
+def test_training_says_what_it_does_and_only_on_stderr(experiment, tmp_path, capsys):
+    command = ["train", str(experiment), "--run-dir", str(tmp_path / "run"), "--steps"]
+    said = []
+    for steps in ("2", "2"):
+        main([*command, steps])
+        out, err = capsys.readouterr()
+        assert len(out.splitlines()) == 1
+        assert not {"\r", "\x1b"} & set(err)
+        said.append([line.partition(" ")[2] for line in err.splitlines()])
+    new, done = said
+    ends = ["train: 0% 0/2", "train: 100% 2/2"]
+    phases = [line for line in new if line.partition(" [")[0] not in ends]
+    assert len(new) == len(phases) + len(ends)
+    assert phases == [
+        f"earth-embed train {experiment}: training an experiment",
+        "importing the command",
+        "importing Flax, Optax and Orbax",
+        "starting JAX on its devices",
+        "opening the data",
+        "reading a into memory",
+        "reading b into memory",
+        "reading the validation examples",
+        "initialising the parameters",
+        "reading the first batch",
+        "compiling the training step",
+        "compiling the validation",
+        "saving the last checkpoint",
+        "drawing the curves",
+    ]
+    assert "restoring the last checkpoint" in done
+    assert not [line for line in done if "initialising" in line or "compiling" in line]
+
+
 def test_embed_adds_the_encoder_s_embeddings(run, tmp_path, rng, capsys):
     lonlat = random_places(rng, 20)
     table = pd.DataFrame({"name": [f"{i:02}" for i in range(20)], "lon": lonlat[:, 0]})
@@ -392,7 +429,7 @@ def test_an_interrupt_anywhere_is_status_130(monkeypatch, refused):
     def interrupted(arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "evaluate", interrupted)
+    monkeypatch.setattr("earth_embed.cli.evaluate.evaluate", interrupted)
     assert refused("evaluate", "run", status=130) == "interrupted\n"
 
 
@@ -401,7 +438,7 @@ def test_real_processes(tmp_path):
     unknown = start("train", "no.py")
     out, err = unknown.communicate()
     assert (unknown.returncode, out) == (2, "")
-    assert err == "error: no experiment file 'no.py'; expected a Python file\n"
+    assert re.sub(SAID, "", err) == "error: no experiment file 'no.py'; expected a Python file\n"
 
     # So many steps that none but the signal ends it.
     path, run = write_experiment(tmp_path, steps="1000000"), tmp_path / "run"

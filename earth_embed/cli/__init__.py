@@ -5,20 +5,33 @@ Each subcommand parses its options, calls the package and prints. Nothing is com
 
 from __future__ import annotations
 
+import importlib
 import logging
+import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from tqdm import tqdm
 
-from earth_embed.cli.evaluate import diagnose, evaluate
-from earth_embed.cli.prepare import features, import_run, prepare
-from earth_embed.cli.serve import draw_map, embed
-from earth_embed.cli.train import train
 from earth_embed.errors import EarthEmbedError, FaultWarning, Interrupted, ProcessLost
+from earth_embed.progress import command, phase
+
+COMMANDS = {
+    "train": ("train", "train", "training an experiment"),
+    "evaluate": ("evaluate", "evaluate", "scoring a run beside its baselines"),
+    "diagnose": ("evaluate", "diagnose", "finding out what limits a run"),
+    "embed": ("serve", "embed", "adding embeddings to a table of places"),
+    "map": ("serve", "draw_map", "drawing a world map of embeddings"),
+    "import": ("prepare", "import_run", "turning published weights into a run"),
+    "features": ("prepare", "features", "encoding a data set with a frozen encoder"),
+    "prepare": ("prepare", "prepare", "preparing a data set"),
+}
+"""Command → its module in this folder, its function there, and what it does. The modules are
+imported late, so that a command speaks before it waits for JAX."""
 
 USAGE = """usage: earth-embed COMMAND ...
 
@@ -48,16 +61,6 @@ def program() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command; a user's mistake ends in one message and status 2, without a traceback."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    commands: dict[str, Callable[[list[str]], None]] = {
-        "train": train,
-        "evaluate": evaluate,
-        "diagnose": diagnose,
-        "embed": embed,
-        "map": draw_map,
-        "import": import_run,
-        "features": features,
-        "prepare": prepare,
-    }
     name = arguments[0] if arguments else "--help"
     if name in ("--help", "-h"):
         print(USAGE)
@@ -67,11 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             from earth_embed import __version__
 
             print(__version__)
-        elif name in commands:
-            with _faults_in_one_line():
-                commands[name](arguments[1:])
+        elif name in COMMANDS:
+            with _faults_in_one_line(), command(_opening(name, arguments[1:])):
+                _command(name)(arguments[1:])
         else:
-            raise EarthEmbedError(f"no command {name!r}; expected one of {', '.join(commands)}")
+            raise EarthEmbedError(f"no command {name!r}; expected one of {', '.join(COMMANDS)}")
     except Interrupted as error:  # in all processes alike, so they exit in order
         print(error, file=sys.stderr)
         sys.exit(128 + error.signal)
@@ -81,6 +84,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(f"error: {error}", USER_ERROR)
     except KeyboardInterrupt:
         _fail("interrupted", INTERRUPTED)
+
+
+def _opening(name: str, arguments: list[str]) -> str | None:
+    """What the command says first; None if it is to print its help, or is not process 0."""
+    given = re.search(r"--process[ =](\d+)", " ".join(arguments))
+    process = given[1] if given else os.environ.get("EARTH_EMBED_PROCESS", "0")
+    if process != "0" or {"-h", "--help"} & set(arguments):
+        return None
+    _, _, doing = COMMANDS[name]
+    what = [word for word in arguments[:1] if not word.startswith("-")]
+    return f"{' '.join(['earth-embed', name, *what])}: {doing}"
+
+
+def _command(name: str) -> Callable[[list[str]], None]:
+    module, function, _ = COMMANDS[name]
+    with phase("importing the command"):
+        found = importlib.import_module(f"earth_embed.cli.{module}")
+    return cast(Callable[[list[str]], None], getattr(found, function))
 
 
 def _fail(message: str, status: int) -> NoReturn:

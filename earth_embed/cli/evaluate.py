@@ -10,6 +10,7 @@ import tyro
 
 from earth_embed.cli.parsing import DataDir, RunArgument, Which, parse_parts
 from earth_embed.errors import ConfigError
+from earth_embed.progress import phase
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,12 @@ def evaluate(arguments: list[str]) -> None:
     options, settings = parse_parts(
         arguments, "earth-embed evaluate", Evaluate, Settings, description=Evaluate.__doc__
     )
-    # Imported late, as in every command: --help does not wait for SciPy and Matplotlib.
-    from earth_embed.diagnosis.results import read_section
-    from earth_embed.diagnosis.run import diagnose_run
-    from earth_embed.evaluation.run import evaluate_run
-    from earth_embed.tasks.user_tasks import parse_tasks
+    # Imported late, as in every command: --help does not wait for JAX, SciPy and Matplotlib.
+    with phase("importing JAX, scikit-learn and Matplotlib"):
+        from earth_embed.diagnosis.results import read_section
+        from earth_embed.diagnosis.run import diagnose_run
+        from earth_embed.evaluation.run import evaluate_run
+        from earth_embed.tasks.user_tasks import parse_tasks
 
     own_tasks = parse_tasks(options.task)
     if options.diagnose:
@@ -91,7 +93,8 @@ def diagnose(arguments: list[str]) -> None:
     options, settings = parse_parts(
         arguments, "earth-embed diagnose", Diagnose, Settings, description=Diagnose.__doc__
     )
-    from earth_embed.diagnosis.run import diagnose_run
+    with phase("importing JAX and Matplotlib"):
+        from earth_embed.diagnosis.run import diagnose_run
 
     diagnosis = diagnose_run(options.run, data_dir=options.data_dir, settings=settings)
     for name, found in diagnosis.modalities.items():

@@ -18,6 +18,7 @@ from earth_embed.cli.parsing import (
     parse_parts,
 )
 from earth_embed.features.views import ViewSettings
+from earth_embed.progress import be_quiet, phase
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,9 @@ def prepare(arguments: list[str]) -> None:
         published = from_files(options.dataset, options.source, options.image_size)
         print(prepare_from_files(published, options.data_dir, work, options.verify, thinning))
     elif options.verify:
-        print(verify(options.dataset, options.data_dir, work.workers))
+        with phase("reading every file of the data set"):
+            said = verify(options.dataset, options.data_dir, work.workers)
+        print(said)
     else:
         print(f"prepared {tfds.prepare(options.dataset, options.data_dir).data_path}")
 
@@ -91,10 +94,14 @@ def features(arguments: list[str]) -> None:
     options, views = parse_parts(
         arguments, "earth-embed features", Features, ViewSettings, description=Features.__doc__
     )
-    from earth_embed.features.write import write_features
-    from earth_embed.processes import is_main, join
+    with phase("importing JAX and Flax"):
+        from earth_embed.features.write import write_features
+        from earth_embed.processes import is_main, join
 
-    join(options.coordinator, options.processes, options.process)
+    with phase("starting JAX on its devices"):
+        join(options.coordinator, options.processes, options.process)
+        if not is_main():
+            be_quiet()
     rows = write_features(
         options.encoder,
         options.weights,
@@ -133,8 +140,10 @@ class Import:
 def import_run(arguments: list[str]) -> None:
     """Turns published weights into a run."""
     options: Import = parse(Import, arguments, "earth-embed import")
-    from earth_embed.pretrained.imports import import_weights
+    with phase("importing JAX, Flax and Orbax"):
+        from earth_embed.pretrained.imports import import_weights
 
-    published, run_dir = import_weights(options.published, options.file, options.run_dir)
+    with phase("reading the weights and writing the run"):
+        published, run_dir = import_weights(options.published, options.file, options.run_dir)
     print(f"imported {published.summary}: {published.parameters:,} parameters")
     print(f"wrote {run_dir}; next: earth-embed evaluate {run_dir}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from earth_embed.cli.parsing import OutputFile, RunArgument, Which, parse
+from earth_embed.progress import phase
 
 if TYPE_CHECKING:
     from earth_embed.pretrained.encoder import LocationEncoder
@@ -54,7 +55,8 @@ class Map:
 def embed(arguments: list[str]) -> None:
     """Adds embeddings to a table of places."""
     options: Embed = parse(Embed, arguments, "earth-embed embed")
-    from earth_embed.serving.embed import embed_table
+    with phase("importing JAX"):
+        from earth_embed.serving.embed import embed_table
 
     rows = embed_table(_encoder(options), options.table, options.output)
     print(f"wrote {rows} rows to {options.output}")
@@ -63,7 +65,8 @@ def embed(arguments: list[str]) -> None:
 def draw_map(arguments: list[str]) -> None:
     """Draws a world map of the embeddings."""
     options: Map = parse(Map, arguments, "earth-embed map")
-    from earth_embed.serving.map import embedding_map
+    with phase("importing JAX"):
+        from earth_embed.serving.map import embedding_map
 
     embedding_map(
         _encoder(options),

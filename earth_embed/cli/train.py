@@ -20,6 +20,7 @@ from earth_embed.cli.parsing import (
 from earth_embed.config import Experiment, Method
 from earth_embed.config.files import load_experiment
 from earth_embed.errors import ConfigError
+from earth_embed.progress import be_quiet, phase
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,16 @@ def train(arguments: list[str]) -> None:
     """Trains an experiment, or resumes its run."""
     experiment, where = parse_train(arguments)
     run_dir = where.run_dir or Path("runs") / experiment.name
-    # Imported late: --help and a typing mistake should not wait for Optax and Orbax.
-    from earth_embed.data import open_sources
-    from earth_embed.processes import is_main, join, reporting_lost_process
-    from earth_embed.training import loop
+    # Imported late: --help and a typing mistake should not wait for Flax, Optax and Orbax.
+    with phase("importing Flax, Optax and Orbax"):
+        from earth_embed.data import open_sources
+        from earth_embed.processes import is_main, join, reporting_lost_process
+        from earth_embed.training import loop
 
-    join(where.coordinator, where.processes, where.process)
+    with phase("starting JAX on its devices"):
+        join(where.coordinator, where.processes, where.process)
+        if not is_main():
+            be_quiet()
     with reporting_lost_process(run_dir):
         sources = partial(open_sources, experiment, where.data_dir)
         loop.train(experiment, run_dir, sources, where.profile)

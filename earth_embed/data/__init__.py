@@ -15,6 +15,7 @@ from earth_embed.data.sources import Source, in_memory
 from earth_embed.data.tables import open_table
 from earth_embed.data.tfds import open_tfds
 from earth_embed.errors import DataError
+from earth_embed.progress import phase
 
 
 class Splits(NamedTuple):
@@ -54,4 +55,7 @@ def _open(modality: Modality, keep_in_memory: bool, data_dir: Path | None) -> Sp
             f"{modality.dataset} holds out {len(splits.validation)} places for validation; "
             "expected at least 2 (about a tenth of the places are held out)"
         )
-    return Splits(*map(in_memory, splits)) if keep_in_memory else splits
+    if not keep_in_memory:
+        return splits
+    with phase(f"reading {modality.name} into memory"):
+        return Splits(*map(in_memory, splits))

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,7 @@ from earth_embed.datasets.preparation.prepared import (
 from earth_embed.errors import DataError, require
 from earth_embed.files import one_at_a_time
 from earth_embed.images import decode_image
+from earth_embed.progress import in_command, phase
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -69,7 +72,11 @@ def prepare(dataset: str, data_dir: str | os.PathLike[str] | None) -> tfds.core.
             builder = tfds.builder(dataset, data_dir=data_dir, file_format="array_record")
         if not Path(builder.data_path).exists():
             # All processes of a run on this host ask for it at once; the first one makes it.
-            with one_at_a_time(Path(builder.data_path).parent):
+            with (
+                phase(f"preparing the data set {dataset} in {builder.data_path}"),
+                _tfds_on_stderr(tfds),
+                one_at_a_time(Path(builder.data_path).parent),
+            ):
                 builder = tfds.builder(dataset, data_dir=data_dir, file_format="array_record")
                 builder.download_and_prepare(file_format="array_record")
     except DataError:
@@ -93,6 +100,20 @@ def prepare(dataset: str, data_dir: str | os.PathLike[str] | None) -> tfds.core.
             "only damaged files anew)"
         )
     return builder
+
+
+@contextmanager
+def _tfds_on_stderr(tfds: Any) -> Iterator[None]:
+    """In a command, TFDS says nothing on stdout and draws no bars into a log file."""
+    if not in_command():
+        yield
+        return
+    tfds.display_progress_bar(sys.stderr.isatty())
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        tfds.enable_progress_bar()
 
 
 def open_tfds(
@@ -247,10 +268,12 @@ def _stack_numbers(values: Sequence[np.ndarray], field: str) -> np.ndarray:
 
 def import_tfds() -> Any:
     """TensorFlow Datasets, with the data sets of this package registered."""
+    first = "tensorflow_datasets" not in sys.modules
     try:
-        import tensorflow_datasets as tfds
+        with phase("importing TensorFlow Datasets") if first else nullcontext():
+            import tensorflow_datasets as tfds
 
-        from earth_embed.datasets import land_labels, training_sets  # noqa: F401 (registers them)
+            from earth_embed.datasets import land_labels, training_sets  # noqa: F401 (registers)
     except ImportError as error:
         raise require(str(error.name), "data", "reading a TFDS data set") from error
     return tfds

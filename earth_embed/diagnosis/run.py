@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,10 +34,13 @@ from earth_embed.diagnosis.results import (
 )
 from earth_embed.errors import RunError
 from earth_embed.hashing import epoch_permutation
-from earth_embed.pretrained.encoder import load_towers
-from earth_embed.step.state import Batch
+from earth_embed.pretrained.encoder import on_one_device
+from earth_embed.progress import phase
+from earth_embed.step.state import Batch, TrainState, Updater
 from earth_embed.step.towers import Params, Towers
-from earth_embed.training.run_dir import check_holdout, read_experiment
+from earth_embed.training.checkpoint import Checkpointer
+from earth_embed.training.feed import one_sample_each
+from earth_embed.training.run_dir import check_holdout, read_experiment, read_origin
 
 
 def diagnose_run(
@@ -61,39 +66,72 @@ def diagnose_run(
     experiment = read_experiment(run_dir)
     check_holdout(run_dir)
     folder = run_dir / "diagnosis"
-    sources = open_sources(experiment, None if data_dir is None else Path(data_dir))
+    with phase("opening the data"):
+        sources = open_sources(experiment, None if data_dir is None else Path(data_dir))
     training = {name: splits.train for name, splits in sources.items()}
-    towers, state = load_towers(run_dir, training)
+    with phase("restoring the last checkpoint"):
+        towers, state = load_towers(run_dir, training)
     encoder = ExampleEncoder(towers, state.params)
     try:
         folder.mkdir(exist_ok=True)  # before the work, so that an unwritable run fails at once
     except OSError as error:
         raise RunError(f"cannot write {folder}: {error.strerror}") from error
 
-    held_out = {
-        name: encoder(name, draw_examples(splits.validation, settings.examples, settings.seed))
-        for name, splits in sources.items()
-    }
+    with phase("encoding the held-out examples"):
+        held_out = {
+            name: encoder(name, draw_examples(splits.validation, settings.examples, settings.seed))
+            for name, splits in sources.items()
+        }
     # A modality with a space of its own has no samples in the others' space.
     shared = [name for name in held_out if not towers.has_own_space(name)]
+    modalities = {}
+    for name, encoded in held_out.items():
+        with phase(f"finding what limits {name}"):
+            modalities[name] = _of_modality(encoder, name, encoded, training[name], settings)
+    with phase("looking at the locations"):
+        locations = _locations(held_out)
+    with phase("comparing the gradients of the modalities"):
+        gradients = conflict(towers, state.params, _batches(training, settings))
     diagnosis = Diagnosis(
         run=run_dir.resolve().name,
         step=int(state.step),
         settings=settings,
-        modalities={
-            name: _of_modality(encoder, name, encoded, training[name], settings)
-            for name, encoded in held_out.items()
-        },
+        modalities=modalities,
         between=tuple(
             _between(held_out, query, candidate, settings.ks)
             for query, candidate in itertools.permutations(shared, 2)
         ),
-        locations=_locations(held_out),
-        gradients=conflict(towers, state.params, _batches(training, settings)),
+        locations=locations,
+        gradients=gradients,
     )
     diagnosis.save(folder / "diagnosis.json")
-    write_report(folder / "report.html", diagnosis)
+    with phase("drawing the report"):
+        write_report(folder / "report.html", diagnosis)
     return diagnosis
+
+
+def load_towers(run_dir: Path, sources: Mapping[str, Source]) -> tuple[Towers, TrainState]:
+    """Loads all towers of a run that was trained here, and its last state, onto one device.
+
+    Args:
+        run_dir: The run's directory.
+        sources: Examples of each modality; the shapes of the samples determine its tower's
+            parameters.
+
+    Raises:
+        RunError: there is no run, or it holds imported weights, which have no modality towers.
+        CheckpointError: there is no usable checkpoint.
+    """
+    experiment = read_experiment(run_dir)
+    if origin := read_origin(run_dir):
+        raise RunError(
+            f"{run_dir} holds weights imported from {origin['file']}, a location encoder alone: "
+            "expected a run that was trained here, with its modality encoders"
+        )
+    towers = Towers(experiment)
+    like = on_one_device(partial(Updater(towers).init, one_sample_each(sources)))
+    with closing(Checkpointer(run_dir)) as checkpoints:
+        return towers, checkpoints.restore_state(like)
 
 
 class Encoded(NamedTuple):

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 from earth_embed.coordinates import block_of
 from earth_embed.errors import ConfigError, DataError
@@ -25,6 +24,7 @@ from earth_embed.evaluation.splits import (
     limit_labels,
 )
 from earth_embed.hashing import hash_string
+from earth_embed.progress import bar
 from earth_embed.tasks.labels import Labels, Target
 
 _FEWEST_PLACES = 50
@@ -81,8 +81,8 @@ def evaluate(
     ]
     fits = list(itertools.product(splits, counts, rows))
     records = []
-    bar = tqdm(fits, desc=", ".join(targets), unit="fit", disable=not progress)
-    for (kind, seed, fold), count, row in bar:
+    shown = bar(fits, desc=", ".join(targets), unit="fit", disable=not progress)
+    for (kind, seed, fold), count, row in shown:
         split = splits[kind, seed, fold]
         outer = Split(limit_labels(split.train, count, seed), split.test)
         predict = _probe(row, features, labels.lonlat, outer, groups[kind], seed, settings)

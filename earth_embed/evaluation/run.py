@@ -20,6 +20,7 @@ from earth_embed.evaluation.report import print_summary, write_report
 from earth_embed.evaluation.results import MEAN, Results, join
 from earth_embed.evaluation.settings import Settings
 from earth_embed.pretrained.encoder import load, untrained
+from earth_embed.progress import phase
 from earth_embed.tasks.labels import Labels, Target, load_labels, refuse_leaks
 from earth_embed.tasks.user_tasks import Task, at_the_same_places, read_task
 
@@ -77,7 +78,8 @@ def evaluate_run(
                 "expected distinct names in one table"
             )
         encoders[name] = load(directory, which)
-    labels = _read_labels(load_labels(split, label_config, data_dir), settings, own_tasks)
+    with phase("opening the labels"):
+        labels = _read_labels(load_labels(split, label_config, data_dir), settings, own_tasks)
     targets = {task: target for part in labels for task, target in part.targets.items()}
     for encoder in encoders.values():
         refuse_leaks(targets, encoder.experiment.shown_layers)
@@ -88,16 +90,20 @@ def evaluate_run(
     parts: list[Results] = []
     predictions: dict[str, np.ndarray] = {}
     for part in labels:
-        features = baselines(run_dir, part.lonlat)
-        features |= {name: np.asarray(encoder(part.lonlat)) for name, encoder in encoders.items()}
+        with phase(f"embedding {len(part.lonlat):,} places"):
+            features = baselines(run_dir, part.lonlat)
+            for name, encoder in encoders.items():
+                features[name] = np.asarray(encoder(part.lonlat))
         # First, because it is quick and refuses places that lie too close together for blocks.
-        predictions |= out_of_block(
-            features[run], part, part.targets.values(), settings.block_degrees[0]
-        )
+        with phase("predicting the maps"):
+            predictions |= out_of_block(
+                features[run], part, part.targets.values(), settings.block_degrees[0]
+            )
         parts.append(evaluate(features, part, settings, name=run))
     results = dataclasses.replace(join(parts), scored=scored)
     results.save(folder / "results.json")
-    write_report(folder / "report.html", results, labels, predictions, diagnosis)
+    with phase("drawing the report"):
+        write_report(folder / "report.html", results, labels, predictions, diagnosis)
     print_summary(results)
     return results
 

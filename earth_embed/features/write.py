@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
 from earth_embed.data.sources import Examples, Source
 from earth_embed.data.tables import open_table
@@ -25,6 +24,7 @@ from earth_embed.features.weights import read_frozen
 from earth_embed.files import sha256
 from earth_embed.geotable import TABLE_SUFFIXES
 from earth_embed.processes import is_main, reporting_lost_process
+from earth_embed.progress import bar, first_call, phase
 
 BATCHES = 4
 """Batches per shard: a stopped process loses at most this many."""
@@ -82,7 +82,9 @@ def write_features(
     if batch_size < 1 or batch_size % devices:
         raise ConfigError(f"batch_size = {batch_size}: expected a multiple of {devices} devices")
     views = views or ViewSettings()
-    encoder, read = PUBLISHED[name], read_frozen(PUBLISHED[name], weights)
+    encoder = PUBLISHED[name]
+    with phase(f"reading {weights}"):
+        read = read_frozen(encoder, weights)
     settings: dict[str, Any] = {
         "encoder": name,
         "weights": weights.name,
@@ -106,19 +108,21 @@ def write_features(
         settings["tokenizer_sha256"] = sha256(file)
     else:
         encode = encode_views(encoder, read.params, batch_size, views)
-    if Path(dataset).suffix.lower() in TABLE_SUFFIXES:
-        sources: list[Source] = [open_table(dataset, field, "all", TEXT_BYTES)]
-        settings["dataset_sha256"] = sha256(Path(dataset))
-    else:
-        parts = split.split("+")
-        sources = [open_tfds(dataset, field, part, data_dir, TEXT_BYTES) for part in parts]
-        settings["split"] = split
+    sources: list[Source]
+    with phase("opening the data"):
+        if Path(dataset).suffix.lower() in TABLE_SUFFIXES:
+            sources = [open_table(dataset, field, "all", TEXT_BYTES)]
+            settings["dataset_sha256"] = sha256(Path(dataset))
+        else:
+            parts = split.split("+")
+            sources = [open_tfds(dataset, field, part, data_dir, TEXT_BYTES) for part in parts]
+            settings["split"] = split
     settings["rows"] = rows = sum(map(len, sources))
     pieces = _pieces(sources, settings["shard_rows"])
     shards = Shards(Path(output), settings, len(pieces))
     with reporting_lost_process(shards.folder), shards.begun() as whole:
         if not whole:
-            _make(pieces, shards, encode, views)
+            _make(pieces, shards, first_call("compiling the encoder", encode), views)
             shards.finish()
     return rows
 
@@ -151,7 +155,7 @@ def _make(pieces: list[_Piece], shards: Shards, encode: Encode, views: ViewSetti
     missing = [piece for piece in ours if not shards.has(piece.number)]
     total = sum(len(piece.rows) for piece in ours)
     made = total - sum(len(piece.rows) for piece in missing)
-    with tqdm(
+    with bar(
         total=total,
         initial=made,
         desc="features",

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable
 from contextlib import closing
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
 from earth_embed.config import Experiment
+from earth_embed.config.files import from_json, to_json
 from earth_embed.coordinates import check_lonlat
 from earth_embed.encoders.location import build_location, describe, harmonics_in, init_location
-from earth_embed.errors import ConfigError, RunError
+from earth_embed.errors import ConfigError, EarthEmbedError
+from earth_embed.progress import phase
 
-if TYPE_CHECKING:
-    from earth_embed.data.sources import Source
-    from earth_embed.step.state import TrainState
-    from earth_embed.step.towers import Towers
+_process: int | None = None
+"""The process whose JAX this module has used, if any."""
 
 
 class LocationEncoder:
     """A function from (lon, lat) in degrees to an embedding.
+
+    It can be pickled, copied, and called from several threads. A pickle holds the settings and the
+    weights, and computes the same on any number of devices.
 
     Attributes:
         experiment: The experiment that trained it.
@@ -67,7 +71,9 @@ class LocationEncoder:
 
         Raises:
             CoordinateError: a coordinate is missing or out of range.
+            EarthEmbedError: the process was forked from one that had used an encoder.
         """
+        _check_process()
         lonlat = check_lonlat(lon, lat).astype(np.float32)
         out = np.empty((len(lonlat), self.dim), np.float32)
         for start in range(0, len(lonlat), self._batch_size):
@@ -75,7 +81,7 @@ class LocationEncoder:
             # Pad short batches to a power of two: few shapes, so few compilations.
             size = min(self._batch_size, 1 << (len(part) - 1).bit_length())
             padded = np.pad(part, ((0, size - len(part)), (0, 0)))
-            out[start : start + len(part)] = self._apply(self._params, padded)[: len(part)]
+            out[start : start + len(part)] = self._apply(self._on_device, padded)[: len(part)]
         return out
 
     def smoothed(self, km: float) -> LocationEncoder:
@@ -103,6 +109,17 @@ class LocationEncoder:
         total = math.hypot(self._smoothing_km, km)
         return LocationEncoder(self.experiment, self._params, self._batch_size, total)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles plain values and NumPy arrays, nothing of this process or of its devices."""
+        params = jax.device_get(self._params)
+        settings = to_json(self.experiment)
+        return _unpickle, (settings, params, self._batch_size, self._smoothing_km)
+
+    @cached_property
+    def _on_device(self) -> Any:
+        """The parameters, which come from a pickle on the host and are moved by the first call."""
+        return jax.device_put(self._params)
+
     def __repr__(self) -> str:
         name, location = self.experiment.name, describe(self.experiment.location)
         return f"LocationEncoder({name!r}, dim={self.dim}, {location})"
@@ -120,57 +137,30 @@ def load(run: str | Path, which: str = "last") -> LocationEncoder:
         RunError: there is no run.
         CheckpointError: there is no checkpoint, or it is corrupt.
         ConfigError: `which` is neither.
+        EarthEmbedError: the process was forked from one that had used an encoder.
     """
     from earth_embed.training.checkpoint import Checkpointer
     from earth_embed.training.run_dir import read_experiment
 
     if which not in ("last", "best"):
         raise ConfigError(f'which = {which!r}: expected "last" or "best"')
+    _check_process()
     experiment = read_experiment(Path(run))
-    like = _on_one_device(partial(_initial, experiment))
-    with closing(Checkpointer(Path(run))) as checkpoints:
+    with phase(f"restoring the encoder of {run}"), closing(Checkpointer(Path(run))) as checkpoints:
+        like = on_one_device(partial(_initial, experiment))
         return LocationEncoder(experiment, checkpoints.restore_location(like, which))
-
-
-def load_towers(run: str | Path, sources: Mapping[str, Source]) -> tuple[Towers, TrainState]:
-    """Loads all towers of a run that was trained here, and its last state, onto one device.
-
-    Args:
-        run: The run's directory.
-        sources: Examples of each modality; the shapes of the samples determine its tower's
-            parameters.
-
-    Raises:
-        RunError: there is no run, or it holds imported weights, which have no modality towers.
-        CheckpointError: there is no usable checkpoint.
-    """
-    from earth_embed.step.state import Updater
-    from earth_embed.step.towers import Towers
-    from earth_embed.training.checkpoint import Checkpointer
-    from earth_embed.training.feed import one_sample_each
-    from earth_embed.training.run_dir import read_experiment, read_origin
-
-    experiment = read_experiment(Path(run))
-    if origin := read_origin(Path(run)):
-        raise RunError(
-            f"{run} holds weights imported from {origin['file']}, a location encoder alone: "
-            "expected a run that was trained here, with its modality encoders"
-        )
-    towers = Towers(experiment)
-    like = _on_one_device(partial(Updater(towers).init, one_sample_each(sources)))
-    with closing(Checkpointer(Path(run))) as checkpoints:
-        return towers, checkpoints.restore_state(like)
 
 
 def untrained(run: str | Path) -> LocationEncoder:
     """The run's encoder before training, with the parameters that the run started from."""
     from earth_embed.training.run_dir import read_experiment
 
+    _check_process()
     experiment = read_experiment(Path(run))
     return LocationEncoder(experiment, _initial(experiment))
 
 
-def _on_one_device(init: Callable[[], Any]) -> Any:
+def on_one_device(init: Callable[[], Any]) -> Any:
     """Shapes and dtypes of what `init` would return, on one device: a target to restore to."""
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return jax.tree.map(
@@ -181,3 +171,25 @@ def _on_one_device(init: Callable[[], Any]) -> Any:
 def _initial(experiment: Experiment) -> Any:
     # Under jit: otherwise each operation would be compiled on its own.
     return jax.jit(lambda: init_location(experiment.location, experiment.seed))()
+
+
+def _unpickle(
+    settings: dict[str, Any], params: Any, batch_size: int, smoothing_km: float
+) -> LocationEncoder:
+    return LocationEncoder(from_json(settings), params, batch_size, smoothing_km)
+
+
+def _check_process() -> None:
+    """Refuses to use JAX in a fork of a process that has used it.
+
+    A fork does not copy JAX's threads, so the first computation would wait for them for ever.
+    """
+    global _process
+    if _process is None:
+        _process = os.getpid()
+    elif _process != os.getpid():
+        raise EarthEmbedError(
+            f"process {os.getpid()} is a fork of process {_process}, which has used JAX: an "
+            "encoder would wait for ever for threads that a fork does not copy; expected a process "
+            'that starts anew, by multiprocessing.get_context("spawn") or joblib\'s default'
+        )

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from tqdm import tqdm
 
 from earth_embed.errors import DataError
 from earth_embed.files import atomic_output, check_suffix
 from earth_embed.geotable import read_geotable
 from earth_embed.pretrained.encoder import LocationEncoder
+from earth_embed.progress import bar
 
 if TYPE_CHECKING:
     import pyarrow
@@ -69,7 +69,7 @@ def embed_table(
 def _batches(
     encoder: LocationEncoder, table: pyarrow.Table, lonlat: np.ndarray, batch_size: int
 ) -> Batches:
-    with tqdm(total=len(lonlat), desc="embed", unit=" rows", unit_scale=True) as progress:
+    with bar(total=len(lonlat), desc="embed", unit=" rows", unit_scale=True) as progress:
         for start in range(0, len(lonlat), batch_size):
             places = lonlat[start : start + batch_size]
             yield table.slice(start, batch_size), encoder(places)

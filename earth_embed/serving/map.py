@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from earth_embed.coordinates import equal_area
 from earth_embed.datasets.packaged import on_land
 from earth_embed.errors import DataError, require
 from earth_embed.files import atomic_output, check_suffix
 from earth_embed.pretrained.encoder import LocationEncoder
+from earth_embed.progress import bar, phase
 
 MAP_SUFFIXES = (".png", ".tif", ".tiff")
 """File name suffixes of maps."""
@@ -117,10 +117,11 @@ def _paint(
     sample = equal_area(_SAMPLE)
     if land_only:
         sample = sample[on_land(sample)]
-    colours = _Colours.fit(encoder(sample))
+    with phase("choosing the colours"):
+        colours = _Colours.fit(encoder(sample))
     image = np.empty((height, 2 * height, 3), np.uint8)
     strip = max(1, _BATCH // (2 * height))
-    for top in tqdm(range(0, height, strip), desc="map", unit=" strips"):
+    for top in bar(range(0, height, strip), desc="map", unit=" strips"):
         rows = np.arange(top, min(top + strip, height))
         pixels = image[rows[0] : rows[-1] + 1].reshape(-1, 3)  # a view
         lonlat = _pixel_centres(rows, height)

@@ -12,6 +12,7 @@ import numpy as np
 from earth_embed.coordinates import check_lonlat
 from earth_embed.data.tfds import prepare, read_columns
 from earth_embed.errors import DataError
+from earth_embed.progress import phase
 
 Kind = Literal["regression", "classification"]
 
@@ -74,7 +75,8 @@ def load_labels(
         DataError: there is no such split or config.
     """
     builder = prepare(f"land_labels/{config}", data_dir)
-    columns = read_columns(builder, tuple(_LAYERS_AND_UNITS), split)
+    with phase("reading the labels"):
+        columns = read_columns(builder, tuple(_LAYERS_AND_UNITS), split)
     targets = {}
     for name, (layer, unit) in _LAYERS_AND_UNITS.items():
         classes = tuple(getattr(builder.info.features[name], "names", ()))

@@ -16,6 +16,7 @@ from earth_embed.hashing import epoch_permutation
 from earth_embed.losses.build import build_loss
 from earth_embed.losses.pairs import Pairs
 from earth_embed.methods import TrainingMethod
+from earth_embed.progress import phase
 from earth_embed.step.mesh import gathered, over_batch, replicated, to_device
 from earth_embed.step.state import Batch
 from earth_embed.step.towers import Params, Towers
@@ -51,7 +52,8 @@ def feed(
         active = to_device(np.int32(order.index(next(iter(draws)))), replicated(mesh))
         return Fed(tuple(draws), {**idle, **examples, "_active": active})
 
-    ahead = fetch(start) if start < stop else None
+    with phase("reading the first batch"):
+        ahead = fetch(start) if start < stop else None
     for step in range(start, stop):
         assert ahead is not None
         current, ahead = ahead, None

@@ -18,6 +18,7 @@ from earth_embed.data.pipeline import Batches
 from earth_embed.errors import DataError, Interrupted, RunError
 from earth_embed.methods import build_method
 from earth_embed.processes import check_same, from_main, is_main
+from earth_embed.progress import first_call, phase
 from earth_embed.step.mesh import (
     build_mesh,
     check_divisible,
@@ -72,7 +73,8 @@ def train(
     mesh = build_mesh(experiment.mesh.model)
     towers = Towers(experiment)
     from_main(lambda: check_run(run_dir, experiment))
-    opened = sources() if callable(sources) else sources
+    with phase("opening the data"):
+        opened = sources() if callable(sources) else sources
     training = {name: opened[name].train for name in towers.names}
     held_out = {name: opened[name].validation for name in towers.names}
     method = build_method(towers, {name: len(source) for name, source in training.items()}, mesh)
@@ -90,8 +92,11 @@ def train(
     from_main(lambda: open_run(run_dir, experiment))
 
     step = compile_step(partial(method.step, update=update), mesh, shardings)
-    validate = Validation(towers, held_out, experiment.checkpoints.validation_examples, mesh)
     settings = experiment.checkpoints
+    with phase("reading the validation examples"):
+        validate = Validation(towers, held_out, settings.validation_examples, mesh)
+    take_step = first_call("compiling the training step", step)
+    score = first_call("compiling the validation", validate)
 
     with (
         locked(run_dir),
@@ -100,12 +105,14 @@ def train(
     ):
         # The state is created sharded: restored if the run has a checkpoint, else initialised.
         if checkpoints.latest_step() is None:
-            state = init_sharded(init, shardings)
+            with phase("initialising the parameters"):
+                state = init_sharded(init, shardings)
         else:  # the devices may be others than before
             like = jax.tree.map(
                 lambda s, to: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=to), shapes, shardings
             )
-            state = checkpoints.restore_state(like)
+            with phase("restoring the last checkpoint"):
+                state = checkpoints.restore_state(like)
         start = int(state.step)
         meter, order = Meter(start), list(method.sizes)
         flops: dict[tuple[str, ...], int] = {}
@@ -120,7 +127,7 @@ def train(
                 from_main(lambda: skipped_steps(run_dir)),
             )
             for fed in feed(method, batches, mesh, start, experiment.steps):
-                state, metrics = step(state, fed.batch)
+                state, metrics = take_step(state, fed.batch)
                 if fed.names not in flops:  # the step is traced already, so this is cheap
                     program = step.trace(state, fed.batch).jaxpr
                     flops[fed.names] = product_flops(program, order.index(fed.names[0]))
@@ -143,7 +150,7 @@ def train(
                     values = {name: value for name, value in values.items() if np.isfinite(value)}
                     records.write(done, values | meter.rates())
                 if validating:
-                    scores = validate(state.params)
+                    scores = score(state.params)
                     check_finite(scores, done, checkpoints)  # before such a state is saved
                     records.write(done, scores)
                     if saving:
@@ -151,8 +158,11 @@ def train(
                 records.advance()
                 if stopping:
                     break
+        with phase("saving the last checkpoint"):
+            checkpoints.wait()
     if is_main():
-        draw_curves(run_dir)
+        with phase("drawing the curves"):
+            draw_curves(run_dir)
     if stop.signal is not None and int(state.step) < experiment.steps:
         raise Interrupted(
             f"stopped at step {int(state.step)} of {experiment.steps}; the state is saved in "

@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from earth_embed.errors import FaultWarning, RunError
 from earth_embed.files import atomic_output, write_text
 from earth_embed.processes import is_main
+from earth_embed.progress import bar
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -37,7 +36,7 @@ class Records:
         kept = [line for line in read_metrics(run_dir) if line["step"] <= start]
         write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
         self._tensorboard = TensorBoard(run_dir / "tensorboard", start)
-        self._bar = tqdm(initial=start, total=steps, unit="step", dynamic_ncols=True, desc="train")
+        self._bar = bar(initial=start, total=steps, unit="step", desc="train")
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Records a step's metrics and shows its loss and retrieval in the progress bar.

@@ -14,6 +14,7 @@ from earth_embed.coordinates import EARTH_RADIUS_KM, block_of
 from earth_embed.data.sources import encode_text, in_memory
 from earth_embed.data.tfds import open_tfds, prepare, read_columns
 from earth_embed.errors import CoordinateError, DataError, EarthEmbedError
+from earth_embed.progress import command
 from tests.conftest import limited_file_size
 
 tfds = pytest.importorskip("tensorflow_datasets")
@@ -361,6 +362,20 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pvlib", None)
     with pytest.raises(EarthEmbedError, match=r"'pvlib'.*earth-embed\[worlddata\]"):
         prepare("linke_turbidity/tiny", tmp_path)
+
+
+def test_a_command_keeps_tfds_off_stdout_and_its_bars_out_of_logs(tmp_path, capsys):
+    with command("preparing"):
+        prepare("odd", tmp_path / "command")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "preparing the data set odd in " in err
+    assert "\r" not in err
+    prepare("odd", tmp_path / "library")
+    out, err = capsys.readouterr()
+    assert "downloaded and prepared" in out
+    assert "\r" in err
+    assert "preparing the data set odd in " not in err
 
 
 def test_processes_that_prepare_at_once_do_not_meet(tmp_path):

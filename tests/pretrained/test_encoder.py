@@ -1,8 +1,17 @@
 """A trained encoder in use: what was trained, of any spelling and number of places."""
 
+import copy
 import dataclasses
+import io
 import json
+import multiprocessing
+import os
+import pickle
 import shutil
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import numpy as np
@@ -12,8 +21,22 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import earth_embed
-from earth_embed.config import Cartesian, Checkpoints, Concatenation, Linear, LocationConfig, Wrap
-from earth_embed.errors import CheckpointError, ConfigError, CoordinateError, RunError
+from earth_embed.config import (
+    Cartesian,
+    Checkpoints,
+    Combined,
+    Concatenation,
+    Linear,
+    LocationConfig,
+    Wrap,
+)
+from earth_embed.encoders.location import init_location
+from earth_embed.errors import (
+    CheckpointError,
+    ConfigError,
+    CoordinateError,
+    RunError,
+)
 from earth_embed.pretrained.encoder import LocationEncoder, load, untrained
 from earth_embed.step.towers import Towers
 from earth_embed.training import loop
@@ -199,3 +222,109 @@ def test_the_package_says_what_an_encoder_is(trained, encoder):
     assert earth_embed.load is load
     assert repr(encoder) == "LocationEncoder('small', dim=8, SphericalHarmonics → Siren)"
     assert encoder.experiment == EXPERIMENT
+
+
+def test_a_pickle_is_plain_values(encoder, places):
+    """It names no code but what rebuilds the encoder and its arrays, and keeps the settings."""
+    smooth = LocationEncoder(EXPERIMENT, encoder._params, batch_size=16).smoothed(300)
+    pickled, named = pickle.dumps(smooth), set()
+
+    class Noting(pickle.Unpickler):
+        def find_class(self, module, name):
+            named.add((module.partition(".")[0], name))
+            return super().find_class(module, name)
+
+    params = Noting(io.BytesIO(pickled)).load()._params
+    assert all(isinstance(array, np.ndarray) for array in jax.tree.leaves(params))
+    assert {name for package, name in named if package != "numpy"} == {"_unpickle"}
+    for again in (pickle.loads(pickled), copy.copy(smooth), copy.deepcopy(smooth)):
+        assert again is not smooth
+        assert again.experiment == EXPERIMENT
+        assert again._batch_size == 16
+        np.testing.assert_array_equal(again(places), smooth(places))
+        np.testing.assert_array_equal(again.smoothed(400)(places), smooth.smoothed(400)(places))
+        assert repr(again) == repr(smooth)
+
+
+def test_an_encoder_of_several_parts_is_pickled(places):
+    parts = (LocationConfig(Wrap(), Linear(), 3), LocationConfig(Cartesian(), Linear(), 4))
+    experiment = dataclasses.replace(EXPERIMENT, location=Combined(parts, "concatenation"))
+    encoder = LocationEncoder(experiment, init_location(experiment.location, 5))
+    again = pickle.loads(pickle.dumps(encoder))
+    assert again.experiment == experiment
+    np.testing.assert_array_equal(again(places), encoder(places))
+
+
+def test_other_processes_compute_the_same(encoder, places):
+    """Processes that start anew, with one device rather than this one's eight."""
+    loky = pytest.importorskip("joblib.externals.loky")
+    expected = encoder(places)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        close(pool.apply(encoder, (places,)), expected)
+    with loky.ProcessPoolExecutor(max_workers=1) as pool:
+        close(pool.submit(encoder, places).result(), expected)
+
+
+FORKS = """
+import json, os, pickle, signal, sys, warnings
+import earth_embed
+
+warnings.simplefilter("ignore")  # of JAX and Python, at the fork
+run, pickled = sys.argv[1], sys.stdin.buffer.read()
+encoder = pickle.loads(pickled)
+places = [[8.5, 47.4], [-70.7, -33.5]]
+
+def in_a_fork(*uses):
+    read, write = os.pipe()
+    if child := os.fork():
+        os.close(write)
+        found = os.fdopen(read).read()  # ends with the child
+        os.waitpid(child, 0)
+        return found.replace(str(child), "CHILD").replace(str(os.getpid()), "PARENT")
+    signal.alarm(60)  # a child that hangs ends without a word
+    found = []
+    for use in uses:
+        try:
+            found.append(use(places).tolist())
+        except earth_embed.errors.EarthEmbedError as error:
+            found.append(str(error))
+    os.write(write, json.dumps(found).encode())
+    os._exit(0)
+
+print(in_a_fork(encoder))
+print(json.dumps([encoder(places).tolist()]))
+print(in_a_fork(encoder, pickle.loads(pickled), lambda places: earth_embed.load(run)(places)))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only Unix forks")
+def test_a_fork_computes_or_is_refused_at_once(encoder, trained):
+    """It can use an encoder if its parent did not."""
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS, trained[0]], input=pickle.dumps(encoder), capture_output=True
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    before, parent, after = map(json.loads, done.stdout.splitlines())
+    close(before[0], encoder([[8.5, 47.4], [-70.7, -33.5]]))
+    assert before == parent
+    assert len(after) == 3
+    for message in after:
+        assert message.startswith("process CHILD is a fork of process PARENT, which has used JAX")
+        assert 'get_context("spawn")' in message
+
+
+def test_threads_share_an_encoder(encoder, places):
+    """Their first calls, on unlike numbers of places, compute what one thread computes."""
+    parts = [places[: 5 * number + 3] for number in range(8)]
+    expected = [encoder(part) for part in parts]
+    again = pickle.loads(pickle.dumps(encoder))
+    ready = threading.Barrier(8)
+
+    def embed(part):
+        ready.wait(60)
+        return [again(part) for _ in range(10)]
+
+    with ThreadPoolExecutor(8) as pool:
+        for found, each in zip(pool.map(embed, parts), expected, strict=True):
+            for one in found:
+                np.testing.assert_array_equal(one, each)

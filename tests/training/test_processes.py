@@ -156,7 +156,9 @@ def test_several_processes_train_the_run_of_one(count, devices, methods, one_pro
         experiment = load_experiment(folder / name / "tiny.py")
         assert_same_run(tmp_path / name, one_process[name], experiment)
     # One of them speaks for all.
-    assert [out.count("trained") for _, out, _ in ended] == [len(methods)] + [0] * (count - 1)
+    for what, stream in (("trained", 1), (": training an experiment", 2), ("opening the data", 2)):
+        counts = [end[stream].count(what) for end in ended]
+        assert counts == [len(methods)] + [0] * (count - 1)
 
 
 def test_a_stopped_run_goes_on_with_other_processes(tmp_path):

@@ -36,6 +36,7 @@ from earth_embed.datasets.preparation.prepared import (
 from earth_embed.datasets.preparation.runners import progress, run_beam, run_processes
 from earth_embed.errors import ConfigError, DataError, EarthEmbedError
 from earth_embed.files import one_at_a_time, write_text
+from earth_embed.progress import phase
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,8 @@ def _prepare(
     if (folder / PLAN_FILE).exists():
         _check_plan(folder, _plan(published, rows_per_file, thinning))
     extract = functools.partial(_extract, final.with_name("extracted"), work, verify)
-    index = thinning.thin(published.read_index(extract))
+    with phase("reading the index"):
+        index = thinning.thin(published.read_index(extract))
     if not (folder / PLAN_FILE).exists():  # created only after the source was read
         folder.mkdir(parents=True, exist_ok=True)
         plan = _plan(published, rows_per_file, thinning)
@@ -117,7 +119,8 @@ def _prepare(
         if folder is final:
             _rename(final, unfinished)
         _make(unfinished, pieces, todo, published.examples, work)
-        write_metadata(published, unfinished, Totals.of(unfinished, pieces, index.skipped))
+        with phase("writing the metadata"):
+            write_metadata(published, unfinished, Totals.of(unfinished, pieces, index.skipped))
         _rename(unfinished, final)
     return f"prepared {final}: {Totals.of(final, pieces, index.skipped)}"
 
@@ -170,7 +173,8 @@ def _extract(
 
 def _damaged(folder: Path, pieces: Sequence[Piece], work: Work, verify: bool) -> list[Piece]:
     """The pieces that are missing or damaged."""
-    damage = damaged_files([folder / piece.file for piece in pieces], work.workers, verify)
+    with phase("looking for files that are missing or damaged"):
+        damage = damaged_files([folder / piece.file for piece in pieces], work.workers, verify)
     for file, what in damage.items():
         if read_record(file) is not None:  # without one it was never finished
             print(f"{what}; it is made anew", file=sys.stderr)

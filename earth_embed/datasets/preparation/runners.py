@@ -12,10 +12,9 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from tqdm import tqdm
-
 from earth_embed.datasets.preparation.pieces import Piece, read_record
 from earth_embed.errors import EarthEmbedError, require
+from earth_embed.progress import bar
 
 Make = Callable[[Piece], None]
 """Makes one piece. It must be picklable, since it is sent to other processes."""
@@ -89,12 +88,15 @@ def progress(
     rows = sum(len(piece.rows) for piece in pieces)
     left = {piece.file: len(piece.rows) for piece in todo}
     ended = threading.Event()
-    with tqdm(total=rows, initial=rows - sum(left.values()), desc=doing, unit=unit) as bar:
+    before = rows - sum(left.values())
+    with bar(total=rows, initial=before, desc=doing, unit=unit) as shown:
 
         def look() -> None:
-            for file in [file for file in left if read_record(folder / file)]:
-                bar.update(left.pop(file))
-            bar.set_postfix_str(f"{len(pieces) - len(left)} of {len(pieces)} pieces")
+            done = [file for file in left if read_record(folder / file)]
+            rows = sum(map(left.pop, done))
+            made = f"{len(pieces) - len(left)} of {len(pieces)} pieces"
+            shown.set_postfix_str(made, refresh=False)
+            shown.update(rows)
 
         def watch() -> None:
             while not ended.wait(1):
