@@ -21,10 +21,14 @@ from earth_embed.training.run_dir import package_versions
 
 INTERPOLATION = "label interpolation"
 
+HARMONICS, UNTRAINED = "harmonics L=", "untrained encoder"
+"""Names of baselines: how that of the raw harmonics starts, and the run before training."""
+
 MEAN = "mean"
 """Stands for the mean over tasks where a task is expected."""
 
-METRIC_NAMES = {"r2": "R²", "accuracy": "accuracy", "macro_f1": "macro-F1"}
+AHEAD, BEHIND, NO_DIFFERENCE = "ahead", "behind", "no difference seen"
+"""How a run compares with label interpolation."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,23 @@ class Places:
     scored: int
     source: str
     dropped: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The run against label interpolation, paired by split.
+
+    The run is ahead or behind if the interval of the difference excludes 0, and if the better of
+    the two beats a constant guess by the same measure: where nothing can be predicted, one of them
+    overfits more than the other, which is no merit of either.
+
+    Attributes:
+        outcome: AHEAD, BEHIND or NO_DIFFERENCE; None for a single split, which has no interval.
+        difference: The run's score minus label interpolation's.
+    """
+
+    outcome: str | None
+    difference: Interval
 
 
 @dataclass(frozen=True)
@@ -192,13 +213,45 @@ class Results:
             or (other.feature != self.name and other.probe == mine.probe)
         }
 
+    def verdict(self, split: str) -> dict[str, dict[str, Comparison]]:
+        """How the run compares with label interpolation, the bar.
+
+        Returns:
+            Probe → task and MEAN → comparison.
+        """
+        bar, every_gain = Row(INTERPOLATION, "idw"), self.gains(split)
+        found: dict[str, dict[str, Comparison]] = {}
+        for probe in self.settings.probes:
+            mine, found[probe] = Row(self.name, probe), {}
+            for task, gain in every_gain[Row(INTERPOLATION, probe)].items():
+                better, outcome = (mine, AHEAD) if gain.sign > 0 else (bar, BEHIND)
+                if gain.half_width is None:
+                    found[probe][task] = Comparison(None, gain)
+                elif gain.sign and self._beats_a_guess(better, split, task):
+                    found[probe][task] = Comparison(outcome, gain)
+                else:
+                    found[probe][task] = Comparison(NO_DIFFERENCE, gain)
+        return found
+
     def save(self, path: Path) -> None:
-        """Writes the results as JSON, whole or not at all.
+        """Writes the results as JSON with the verdict of each split, whole or not at all.
 
         Raises:
             EarthEmbedError: the file cannot be written.
         """
-        write_text(path, json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False) + "\n")
+        verdict = {
+            split: {
+                probe: {task: dataclasses.asdict(found) for task, found in tasks.items()}
+                for probe, tasks in self.verdict(split).items()
+            }
+            for split in self.settings.splits
+        }
+        values = dataclasses.asdict(self) | {"verdict": verdict}
+        write_text(path, json.dumps(values, indent=1, allow_nan=False) + "\n")
+
+    def _beats_a_guess(self, row: Row, split: str, task: str) -> bool:
+        guess = self.scores(row, split, task, metric="guess")
+        return paired_difference(self.scores(row, split, task), guess).sign > 0
 
     @property
     def _columns(self) -> tuple[str, ...]:
@@ -249,11 +302,3 @@ def load_results(path: Path) -> Results:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is no results file of an evaluation: {error}") from error
-
-
-def column_names(results: Results) -> dict[str, str]:
-    """Task → column heading with the score shown, and MEAN."""
-    names = {
-        task: f"{task}, {METRIC_NAMES[HEADLINE[kind]]}" for task, kind in results.kinds.items()
-    }
-    return {**names, MEAN: "mean"}
