@@ -8,6 +8,7 @@ are text of the page, never of a figure: they wrap, and follow the reader's ligh
 from __future__ import annotations
 
 import base64
+import functools
 import io
 from collections.abc import Callable
 from typing import Any
@@ -28,12 +29,18 @@ def render(template: str, **values: Any) -> Markup:
         template: Its path below `earth_embed`. A whole page extends "report.html".
         values: What the template shows.
     """
+    environment = _environment()
+    return Markup(environment.get_template(template).render(**values))
+
+
+@functools.cache
+def _environment() -> Environment:
     loader = PackageLoader("earth_embed", "")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    style = Markup(loader.get_source(environment, "report.css")[0])
-    return Markup(environment.get_template(template).render(style=style, **values))
+    environment.globals["style"] = Markup(loader.get_source(environment, "report.css")[0])
+    return environment
 
 
 def chart(draw: Callable[[Axes, str], None]) -> dict[str, str]:

@@ -125,7 +125,7 @@ def write_report(path: Path, diagnosis: Diagnosis) -> None:
     page = render(
         "diagnosis/report.html",
         run=diagnosis.run,
-        section=_section(diagnosis),
+        section=section(diagnosis),
         versions=diagnosis.versions,
     )
     write_text(path, page)
@@ -149,7 +149,7 @@ def read_section(run_dir: Path, which: str) -> Markup | None:
         diagnosis = load_diagnosis(path)
         # `load` chooses the location encoder the same way: damage to the rest does not matter.
         step = choose(run_dir / "checkpoints", which, leave_out=["state"]).step
-        return _section(diagnosis) if diagnosis.step == step else None
+        return section(diagnosis) if diagnosis.step == step else None
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -158,7 +158,12 @@ def read_section(run_dir: Path, which: str) -> Markup | None:
         raise RunError(f"{path} is no diagnosis of a run: {error}") from error
 
 
-def _section(diagnosis: Diagnosis) -> Markup:
+def section(diagnosis: Diagnosis) -> Markup:
+    """The diagnosis as a section of a page.
+
+    Raises:
+        ValueError: its parts do not fit together.
+    """
     names, cosines = diagnosis.gradients.names, diagnosis.gradients.cosines
     if [len(row) for row in cosines] != [len(names)] * len(names) or not names:
         raise ValueError(f"expected cosines between {len(names)} modalities, found {cosines!r:.60}")
@@ -171,9 +176,6 @@ def _section(diagnosis: Diagnosis) -> Markup:
         axes.set(xscale="log", xlabel="distance, km", ylabel="cosine")
         if curve.half_sill_km is not None:
             axes.axvline(curve.half_sill_km, color=ink, ls="--", lw=1)
-            label = f" half-sill {curve.half_sill_km:,.0f} km"
-            top = (curve.half_sill_km, max(curve.cosine))
-            axes.annotate(label, top, va="top", fontsize=9, color=ink)
 
     return render("diagnosis/section.html", d=diagnosis, similarity=chart(draw))
 

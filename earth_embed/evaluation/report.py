@@ -9,11 +9,19 @@ import numpy as np
 from markupsafe import Markup
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from earth_embed.evaluation.figures import curve_key, label_curves, task_maps
-from earth_embed.evaluation.results import AHEAD, BEHIND, MEAN, NO_DIFFERENCE, Results, Row
-from earth_embed.evaluation.scores import HEADLINE, Interval, mean_interval
+from earth_embed.evaluation.results import MEAN, Results, Row
+from earth_embed.evaluation.scores import (
+    AHEAD,
+    BEHIND,
+    HEADLINE,
+    NO_DIFFERENCE,
+    Interval,
+    mean_interval,
+)
 from earth_embed.evaluation.settings import CONTINENTS, RANDOM
 from earth_embed.files import write_text
 from earth_embed.reports import render
@@ -146,7 +154,7 @@ def _table(results: Results, split: str) -> Table:
     # is no room for intervals.
     wide = len(results.kinds) > 4
     table = Table(
-        title=title(results, split),
+        title=escape(title(results, split)),
         caption="best of each column in bold" + ("; intervals: see the report" if wide else ""),
         box=SIMPLE_HEAD,
         padding=0,
@@ -154,7 +162,8 @@ def _table(results: Results, split: str) -> Table:
     )
     table.add_column("features")
     for heading in _column_names(results).values():
-        table.add_column(heading.replace("_", "\n").replace(", ", "\n"), justify="right")
+        heading = heading.replace("_", "\n").replace(", ", "\n")
+        table.add_column(escape(heading), justify="right")
     best = results.best(split)
     probe = "idw"  # label interpolation comes first, without a heading
     for row, cells in results.summary(split).items():
@@ -165,7 +174,9 @@ def _table(results: Results, split: str) -> Table:
         values = [
             f"[bold]{text}[/bold]" if best[task] == row else text for task, text in shown.items()
         ]
-        table.add_row(row.feature, *values, style="cyan" if row.feature == results.name else "")
+        table.add_row(
+            escape(row.feature), *values, style="cyan" if row.feature == results.name else ""
+        )
     return table
 
 

@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 
 from earth_embed.errors import DataError
-from earth_embed.evaluation.scores import HEADLINE, Interval, mean_interval, paired_difference
+from earth_embed.evaluation.scores import (
+    HEADLINE,
+    Comparison,
+    Interval,
+    compare,
+    mean_interval,
+    paired_difference,
+)
 from earth_embed.evaluation.settings import Settings
 from earth_embed.files import write_text
 from earth_embed.tasks.labels import Kind
@@ -26,9 +33,6 @@ HARMONICS, UNTRAINED = "harmonics L=", "untrained encoder"
 
 MEAN = "mean"
 """Stands for the mean over tasks where a task is expected."""
-
-AHEAD, BEHIND, NO_DIFFERENCE = "ahead", "behind", "no difference seen"
-"""How a run compares with label interpolation."""
 
 
 @dataclass(frozen=True)
@@ -81,23 +85,6 @@ class Places:
     scored: int
     source: str
     dropped: dict[str, int]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The run against label interpolation, paired by split.
-
-    The run is ahead or behind if the interval of the difference excludes 0, and if the better of
-    the two beats a constant guess by the same measure: where nothing can be predicted, one of them
-    overfits more than the other, which is no merit of either.
-
-    Attributes:
-        outcome: AHEAD, BEHIND or NO_DIFFERENCE; None for a single split, which has no interval.
-        difference: The run's score minus label interpolation's.
-    """
-
-    outcome: str | None
-    difference: Interval
 
 
 @dataclass(frozen=True)
@@ -219,18 +206,17 @@ class Results:
         Returns:
             Probe → task and MEAN → comparison.
         """
-        bar, every_gain = Row(INTERPOLATION, "idw"), self.gains(split)
-        found: dict[str, dict[str, Comparison]] = {}
+        bar, found = Row(INTERPOLATION, "idw"), {}
         for probe in self.settings.probes:
-            mine, found[probe] = Row(self.name, probe), {}
-            for task, gain in every_gain[Row(INTERPOLATION, probe)].items():
-                better, outcome = (mine, AHEAD) if gain.sign > 0 else (bar, BEHIND)
-                if gain.half_width is None:
-                    found[probe][task] = Comparison(None, gain)
-                elif gain.sign and self._beats_a_guess(better, split, task):
-                    found[probe][task] = Comparison(outcome, gain)
-                else:
-                    found[probe][task] = Comparison(NO_DIFFERENCE, gain)
+            mine = Row(self.name, probe)
+            found[probe] = {
+                task: compare(
+                    self.scores(mine, split, task),
+                    self.scores(bar, split, task),
+                    self.scores(mine, split, task, metric="guess"),
+                )
+                for task in self._columns
+            }
         return found
 
     def save(self, path: Path) -> None:
@@ -248,10 +234,6 @@ class Results:
         }
         values = dataclasses.asdict(self) | {"verdict": verdict}
         write_text(path, json.dumps(values, indent=1, allow_nan=False) + "\n")
-
-    def _beats_a_guess(self, row: Row, split: str, task: str) -> bool:
-        guess = self.scores(row, split, task, metric="guess")
-        return paired_difference(self.scores(row, split, task), guess).sign > 0
 
     @property
     def _columns(self) -> tuple[str, ...]:
