@@ -1,14 +1,20 @@
 """Pages that run nothing and ask for nothing."""
 
 import html.parser
+import io
 from pathlib import Path
 
 import pytest
-from markupsafe import Markup
+from hypothesis import strategies as st
+from markupsafe import Markup, escape
 from matplotlib.figure import Figure
+from rich.console import Console
 
 import earth_embed
+from earth_embed.evaluation.report import print_summary
 from earth_embed.reports import data_uri, render
+from tests.fuzzing import fuzz
+from tests.pages import made_results, write_page
 
 TEMPLATES = sorted(Path(earth_embed.__file__).parent.rglob("*.html"))
 
@@ -58,3 +64,80 @@ def test_no_template_lets_text_through_unescaped(template):
 
 def test_a_figure_is_a_png_in_a_data_uri():
     assert data_uri(Figure()).startswith("data:image/png;base64,iVBORw0KGgo")
+
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), min_size=1) | (
+    st.sampled_from(
+        [
+            "<script>alert(1)</script>",
+            '"><img src=x onerror=alert(1)>',
+            "' onload='alert(1)",
+            "</title></style></td><h1>",
+            "<!--",
+            "]]>",
+            "{{ 7 * 7 }}{% raw %}",
+            "&lt;b&gt;&amp;",
+            "$\\frac{",
+            "[/bold][link=x]",
+            "\u202e\u0000\x1b[31m",
+        ]
+    )
+)
+
+
+class Skeleton(html.parser.HTMLParser):
+    """The elements of a page and their attributes' names, in order, without any text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, [key for key, _ in attributes]))
+
+    def handle_endtag(self, tag):
+        self.tags.append(tag)
+
+    def handle_comment(self, data):
+        self.tags.append("comment")
+
+    handle_pi = unknown_decl = handle_comment
+
+
+@pytest.fixture
+def undrawn(monkeypatch, tmp_path):
+    """Reports without the time that figures take, as no name enters one: the elements of each."""
+    image = "data:image/png;base64,AAAA"
+    themes = {"light": image, "dark": image}
+    monkeypatch.setattr("earth_embed.evaluation.report.label_curves", lambda *_: themes)
+    monkeypatch.setattr("earth_embed.evaluation.figures._scatter", lambda *_: image)
+    monkeypatch.setattr("earth_embed.diagnosis.results.chart", lambda _: themes)
+    write_page(tmp_path / "plain.html", lambda role: role)
+    return Skeleton((tmp_path / "plain.html").read_text(encoding="utf-8")).tags
+
+
+@fuzz(100, text=NAMES)
+def test_no_name_changes_a_page(text, undrawn, tmp_path):
+    """Run, task, class, unit, file, package, modality: text stays text, and arrives whole."""
+    path, used = tmp_path / "report.html", set()
+
+    def name(role):
+        used.add(text + role)
+        return text + role
+
+    write_page(path, name)
+    page = path.read_text(encoding="utf-8")
+    assert Skeleton(page).tags == undrawn
+    assert len(used) > 12
+    for each in used:
+        assert str(escape(each)) in page
+
+
+@pytest.mark.parametrize("name", ["[/bold]", "[red]x", "<b>"])
+def test_no_name_is_markup_of_the_terminal(name):
+    console = Console(width=400, file=io.StringIO())
+    print_summary(made_results(lambda role: name + role), console)
+    for role in ("run", "also", "zone"):
+        assert name + role in console.file.getvalue()

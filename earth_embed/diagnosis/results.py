@@ -10,18 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jinja2 import TemplateError
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from earth_embed.diagnosis import Settings
 from earth_embed.diagnosis.geometry import Curve
 from earth_embed.diagnosis.limits import Conflict
 from earth_embed.errors import RunError
 from earth_embed.files import write_text
-from earth_embed.reports import data_uri, render
+from earth_embed.reports import chart, render
 from earth_embed.training.choice import choose
 from earth_embed.training.run_dir import package_versions
 
@@ -127,7 +125,7 @@ def write_report(path: Path, diagnosis: Diagnosis) -> None:
     page = render(
         "diagnosis/report.html",
         run=diagnosis.run,
-        section=_section(diagnosis),
+        section=section(diagnosis),
         versions=diagnosis.versions,
     )
     write_text(path, page)
@@ -147,7 +145,7 @@ def read_section(run_dir: Path, which: str) -> Markup | None:
         diagnosis = load_diagnosis(path)
         # `load` chooses the location encoder the same way: damage to the rest does not matter.
         step = choose(run_dir / "checkpoints", which, leave_out=["state"]).step
-        return _section(diagnosis) if diagnosis.step == step else None
+        return section(diagnosis) if diagnosis.step == step else None
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -156,21 +154,26 @@ def read_section(run_dir: Path, which: str) -> Markup | None:
         raise RunError(f"{path} is no diagnosis of a run: {error}") from error
 
 
-def plot(diagnosis: Diagnosis) -> Figure:
-    """Three panels: parts of the loss, similarity against distance, cosines of the gradients."""
-    figure = Figure(figsize=(13, 3.8), layout="constrained")
-    loss, similarity, gradients = figure.subplots(1, 3)
-    _plot_loss(loss, diagnosis)
-    _plot_similarity(similarity, diagnosis)
-    _plot_gradients(gradients, diagnosis)
-    for axes in (loss, similarity):
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-    return figure
+def section(diagnosis: Diagnosis) -> Markup:
+    """The diagnosis as a section of a page.
 
+    Raises:
+        ValueError: its parts do not fit together.
+    """
+    names, cosines = diagnosis.gradients.names, diagnosis.gradients.cosines
+    if [len(row) for row in cosines] != [len(names)] * len(names) or not names:
+        raise ValueError(f"expected cosines between {len(names)} modalities, found {cosines!r:.60}")
+    if not diagnosis.modalities:
+        raise ValueError("expected modalities, found none")
+    curve = diagnosis.locations.similarity
 
-def _section(diagnosis: Diagnosis) -> Markup:
-    return render("diagnosis/section.html", d=diagnosis, figure=data_uri(plot(diagnosis)))
+    def draw(axes: Axes, ink: str) -> None:
+        axes.plot(curve.km, curve.cosine, "-o", c="#3b82c4", ms=3)
+        axes.set(xscale="log", xlabel="distance, km", ylabel="cosine")
+        if curve.half_sill_km is not None:
+            axes.axvline(curve.half_sill_km, color=ink, ls="--", lw=1)
+
+    return render("diagnosis/section.html", d=diagnosis, similarity=chart(draw))
 
 
 def _parse(kind: Any, value: Any) -> Any:
@@ -190,35 +193,3 @@ def _parse(kind: Any, value: Any) -> Any:
     if type(value) is kind or (kind is float and type(value) is int):
         return value
     raise ValueError(f"expected {getattr(kind, '__name__', kind)}, found {value!r:.60}")
-
-
-def _plot_loss(axes: Axes, diagnosis: Diagnosis) -> None:
-    names = list(diagnosis.modalities)
-    floors = [m.floor for m in diagnosis.modalities.values()]
-    rest = [m.loss - m.floor for m in diagnosis.modalities.values()]
-    axes.bar(names, floors, color="#b9c4b4", label="oracle's loss")
-    axes.bar(names, rest, bottom=floors, color="C0", label="due to the location encoder")
-    axes.set(title="training loss of one batch", ylabel="NT-Xent")
-    axes.set_ylim(top=1.3 * max(m.loss for m in diagnosis.modalities.values()))  # for the legend
-    axes.legend(frameon=False, fontsize=8)
-
-
-def _plot_similarity(axes: Axes, diagnosis: Diagnosis) -> None:
-    curve = diagnosis.locations.similarity
-    axes.plot(curve.km, curve.cosine, "-o", ms=3)
-    axes.set(xscale="log", xlabel="distance, km", ylabel="cosine", title="location similarity")
-    if curve.half_sill_km is not None:
-        axes.axvline(curve.half_sill_km, color="0.5", ls="--", lw=1)
-        label = f" half-sill {curve.half_sill_km:,.0f} km"
-        axes.annotate(label, (curve.half_sill_km, max(curve.cosine)), va="top", fontsize=8)
-
-
-def _plot_gradients(axes: Axes, diagnosis: Diagnosis) -> None:
-    names, cosines = diagnosis.gradients.names, np.asarray(diagnosis.gradients.cosines)
-    axes.imshow(cosines, cmap="RdBu", vmin=-1, vmax=1)
-    axes.set_xticks(range(len(names)), names)
-    axes.set_yticks(range(len(names)), names)
-    for (row, column), cosine in np.ndenumerate(cosines):
-        colour = "white" if abs(cosine) > 0.6 else "black"
-        axes.text(column, row, f"{cosine:+.2f}", ha="center", va="center", color=colour)
-    axes.set_title("cosines between modality gradients")

@@ -9,15 +9,25 @@ import numpy as np
 from markupsafe import Markup
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from earth_embed.evaluation.figures import label_curves, task_maps
-from earth_embed.evaluation.results import INTERPOLATION, MEAN, Results, Row, column_names
-from earth_embed.evaluation.scores import Interval, mean_interval, paired_difference
+from earth_embed.evaluation.figures import curve_key, label_curves, task_maps
+from earth_embed.evaluation.results import MEAN, Results, Row
+from earth_embed.evaluation.scores import (
+    AHEAD,
+    BEHIND,
+    HEADLINE,
+    NO_DIFFERENCE,
+    Interval,
+    mean_interval,
+)
 from earth_embed.evaluation.settings import CONTINENTS, RANDOM
 from earth_embed.files import write_text
-from earth_embed.reports import data_uri, render
+from earth_embed.reports import render
 from earth_embed.tasks.labels import Labels
+
+METRIC_NAMES = {"r2": "R²", "accuracy": "accuracy"}
 
 
 def print_summary(results: Results, console: Console | None = None) -> None:
@@ -56,12 +66,14 @@ def write_report(
     Raises:
         EarthEmbedError: the file cannot be written.
     """
+    columns = _column_names(results)
     page = render(
         "evaluation/report.html",
         results=results,
         versions=results.versions,
         own_tasks=own_tasks(results),
-        columns=column_names(results),
+        columns=columns,
+        key=curve_key(results),
         sections=[
             {
                 "title": title(results, split),
@@ -69,14 +81,18 @@ def write_report(
                 "summary": results.summary(split),
                 "best": results.best(split),
                 "gains": results.gains(split),
+                "curves": {
+                    heading: label_curves(results, split, task)
+                    for task, heading in columns.items()
+                    if len(results.label_counts(results.rows[0], split, task)) > 1
+                },
             }
             for split in results.settings.splits
         ],
         macro_f1=_macro_f1(results),
         diagnosis=diagnosis,
-        curves=data_uri(label_curves(results)),
         maps={
-            task: data_uri(task_maps(part.lonlat, target, predictions[task]))
+            task: task_maps(part.lonlat, target, predictions[task])
             for part in labels
             for task, target in part.targets.items()
         },
@@ -99,34 +115,26 @@ def title(results: Results, split: str) -> str:
 
 
 def verdict(results: Results, split: str) -> list[str]:
-    """How the run compares with label interpolation, the bar: one sentence for each of its probes.
-
-    A difference counts if the interval of the paired difference excludes 0. A win must also beat a
-    constant guess by that measure: where nothing can be predicted, label interpolation overfits
-    more than a regularised probe does, which is no merit of the embedding.
-    """
-    every_gain = results.gains(split)
+    """`Results.verdict` in words: one sentence for each of the run's probes."""
+    words = {
+        AHEAD: f"{AHEAD} of label interpolation on",
+        BEHIND: f"{BEHIND} label interpolation on",
+        NO_DIFFERENCE: f"{NO_DIFFERENCE} on",
+    }
     sentences = []
-    for probe in results.settings.probes:
-        mine, gains = Row(results.name, probe), every_gain[Row(INTERPOLATION, probe)]
-        if all(gain.half_width is None for gain in gains.values()):
+    for probe, comparisons in results.verdict(split).items():
+        if all(found.outcome is None for found in comparisons.values()):
             return [f"one {'cross-validation' if results.settings.folds else 'split'}: no verdict"]
-        wins, losses, ties = [], [], []
-        for task, gain in gains.items():
+        tasks: dict[str, list[str]] = {outcome: [] for outcome in words}
+        for task, found in comparisons.items():
+            outcome = found.outcome or NO_DIFFERENCE
             name = "the mean over tasks" if task == MEAN else task
-            if gain.sign < 0:
-                losses.append(f"{name} ({gain.signed})")
-            elif gain.sign > 0 and _beats_a_guess(results, mine, split, task):
-                wins.append(f"{name} ({gain.signed})")
-            else:
-                ties.append(name)
-        parts = {
-            "beats label interpolation on": wins,
-            "loses to label interpolation on": losses,
-            "no difference seen on": ties,
-        }
-        found = (f"{words} {', '.join(tasks)}" for words, tasks in parts.items() if tasks)
-        sentences.append(f"{probe}: {'; '.join(found)}.")
+            difference = "" if outcome == NO_DIFFERENCE else f" ({found.difference.signed})"
+            tasks[outcome].append(name + difference)
+        parts = (
+            f"{words[outcome]} {', '.join(names)}" for outcome, names in tasks.items() if names
+        )
+        sentences.append(f"{probe}: {'; '.join(parts)}.")
     return sentences
 
 
@@ -141,25 +149,21 @@ def own_tasks(results: Results) -> list[str]:
     return lines
 
 
-def _beats_a_guess(results: Results, row: Row, split: str, task: str) -> bool:
-    guess = results.scores(row, split, task, metric="guess")
-    return paired_difference(results.scores(row, split, task), guess).sign > 0
-
-
 def _table(results: Results, split: str) -> Table:
     # With four tasks the table is 79 columns wide and fits the narrowest terminal; with more there
     # is no room for intervals.
     wide = len(results.kinds) > 4
     table = Table(
-        title=title(results, split),
+        title=escape(title(results, split)),
         caption="best of each column in bold" + ("; intervals: see the report" if wide else ""),
         box=SIMPLE_HEAD,
         padding=0,
         show_edge=False,
     )
     table.add_column("features")
-    for heading in column_names(results).values():
-        table.add_column(heading.replace("_", "\n").replace(", ", "\n"), justify="right")
+    for heading in _column_names(results).values():
+        heading = heading.replace("_", "\n").replace(", ", "\n")
+        table.add_column(escape(heading), justify="right")
     best = results.best(split)
     probe = "idw"  # label interpolation comes first, without a heading
     for row, cells in results.summary(split).items():
@@ -170,7 +174,9 @@ def _table(results: Results, split: str) -> Table:
         values = [
             f"[bold]{text}[/bold]" if best[task] == row else text for task, text in shown.items()
         ]
-        table.add_row(row.feature, *values, style="cyan" if row.feature == results.name else "")
+        table.add_row(
+            escape(row.feature), *values, style="cyan" if row.feature == results.name else ""
+        )
     return table
 
 
@@ -187,3 +193,11 @@ def _macro_f1(results: Results) -> dict[Row, dict[tuple[str, str], Interval]]:
         }
         for row in results.rows
     }
+
+
+def _column_names(results: Results) -> dict[str, str]:
+    """Task → column heading with the score shown, and MEAN."""
+    names = {
+        task: f"{task}, {METRIC_NAMES[HEADLINE[kind]]}" for task, kind in results.kinds.items()
+    }
+    return {**names, MEAN: "mean"}

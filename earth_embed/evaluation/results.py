@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 
 from earth_embed.errors import DataError
-from earth_embed.evaluation.scores import HEADLINE, Interval, mean_interval, paired_difference
+from earth_embed.evaluation.scores import (
+    HEADLINE,
+    Comparison,
+    Interval,
+    compare,
+    mean_interval,
+    paired_difference,
+)
 from earth_embed.evaluation.settings import Settings
 from earth_embed.files import write_text
 from earth_embed.tasks.labels import Kind
@@ -21,10 +28,11 @@ from earth_embed.training.run_dir import package_versions
 
 INTERPOLATION = "label interpolation"
 
+HARMONICS, UNTRAINED = "harmonics L=", "untrained encoder"
+"""Names of baselines: how that of the raw harmonics starts, and the run before training."""
+
 MEAN = "mean"
 """Stands for the mean over tasks where a task is expected."""
-
-METRIC_NAMES = {"r2": "R²", "accuracy": "accuracy", "macro_f1": "macro-F1"}
 
 
 @dataclass(frozen=True)
@@ -192,13 +200,40 @@ class Results:
             or (other.feature != self.name and other.probe == mine.probe)
         }
 
+    def verdict(self, split: str) -> dict[str, dict[str, Comparison]]:
+        """How the run compares with label interpolation, the bar.
+
+        Returns:
+            Probe → task and MEAN → comparison.
+        """
+        bar, found = Row(INTERPOLATION, "idw"), {}
+        for probe in self.settings.probes:
+            mine = Row(self.name, probe)
+            found[probe] = {
+                task: compare(
+                    self.scores(mine, split, task),
+                    self.scores(bar, split, task),
+                    self.scores(mine, split, task, metric="guess"),
+                )
+                for task in self._columns
+            }
+        return found
+
     def save(self, path: Path) -> None:
-        """Writes the results as JSON, whole or not at all.
+        """Writes the results as JSON with the verdict of each split, whole or not at all.
 
         Raises:
             EarthEmbedError: the file cannot be written.
         """
-        write_text(path, json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False) + "\n")
+        verdict = {
+            split: {
+                probe: {task: dataclasses.asdict(found) for task, found in tasks.items()}
+                for probe, tasks in self.verdict(split).items()
+            }
+            for split in self.settings.splits
+        }
+        values = dataclasses.asdict(self) | {"verdict": verdict}
+        write_text(path, json.dumps(values, indent=1, allow_nan=False) + "\n")
 
     @property
     def _columns(self) -> tuple[str, ...]:
@@ -249,11 +284,3 @@ def load_results(path: Path) -> Results:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is no results file of an evaluation: {error}") from error
-
-
-def column_names(results: Results) -> dict[str, str]:
-    """Task → column heading with the score shown, and MEAN."""
-    names = {
-        task: f"{task}, {METRIC_NAMES[HEADLINE[kind]]}" for task, kind in results.kinds.items()
-    }
-    return {**names, MEAN: "mean"}

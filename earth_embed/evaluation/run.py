@@ -17,7 +17,7 @@ from earth_embed.encoders.location import harmonics_in
 from earth_embed.errors import ConfigError, RunError
 from earth_embed.evaluation.protocol import evaluate, out_of_block
 from earth_embed.evaluation.report import print_summary, write_report
-from earth_embed.evaluation.results import MEAN, Results, join
+from earth_embed.evaluation.results import HARMONICS, MEAN, UNTRAINED, Results, join
 from earth_embed.evaluation.settings import Settings
 from earth_embed.pretrained.encoder import load, untrained
 from earth_embed.progress import phase
@@ -126,8 +126,8 @@ def baselines(run: str | Path, lonlat: np.ndarray) -> dict[str, np.ndarray]:
     harmonics = spherical_harmonics(jnp.asarray(lonlat, jnp.float32), degree)
     return {
         "unit vector": unit_vector(lonlat).astype(np.float32),
-        f"harmonics L={degree}": np.asarray(harmonics),
-        "untrained encoder": np.asarray(start(lonlat)),
+        f"{HARMONICS}{degree}": np.asarray(harmonics),
+        UNTRAINED: np.asarray(start(lonlat)),
     }
 
 

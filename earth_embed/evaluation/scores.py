@@ -14,6 +14,9 @@ from earth_embed.tasks.labels import Kind
 HEADLINE: dict[Kind, str] = {"regression": "r2", "classification": "accuracy"}
 """The score that tables show and that is averaged over tasks."""
 
+AHEAD, BEHIND, NO_DIFFERENCE = "ahead", "behind", "no difference seen"
+"""Outcomes of a comparison."""
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -37,6 +40,19 @@ class Interval:
     def __str__(self) -> str:
         width = "" if self.half_width is None else f"±{self.half_width:.3f}"
         return f"{self.mean:.3f}{width}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` found.
+
+    Attributes:
+        outcome: AHEAD, BEHIND or NO_DIFFERENCE; None for a single split, which has no interval.
+        difference: First minus second.
+    """
+
+    outcome: str | None
+    difference: Interval
 
 
 def score(kind: Kind, truth: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
@@ -72,3 +88,23 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
 def paired_difference(first: ArrayLike, second: ArrayLike) -> Interval:
     """Mean of first − second (n,) over the same splits: the difficulty of a split cancels."""
     return mean_interval(np.asarray(first, np.float64) - np.asarray(second, np.float64))
+
+
+def compare(first: np.ndarray, second: np.ndarray, guess: np.ndarray) -> Comparison:
+    """Whether the first is ahead of the second or behind it.
+
+    It is, if the interval of the paired difference excludes 0 and the better of the two beats a
+    constant guess by the same measure. Where nothing can be predicted one of them overfits more
+    than the other, which is no merit of either.
+
+    Args:
+        first: (n,) scores, one per split.
+        second: (n,) scores on the same splits.
+        guess: (n,) scores of the best constant guess on the same splits.
+    """
+    difference = paired_difference(first, second)
+    if difference.half_width is None:
+        return Comparison(None, difference)
+    better, outcome = (first, AHEAD) if difference.mean > 0 else (second, BEHIND)
+    seen = difference.sign != 0 and paired_difference(better, guess).sign > 0
+    return Comparison(outcome if seen else NO_DIFFERENCE, difference)

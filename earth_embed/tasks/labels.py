@@ -11,6 +11,7 @@ import numpy as np
 
 from earth_embed.coordinates import check_lonlat
 from earth_embed.data.tfds import prepare, read_columns
+from earth_embed.datasets.packaged import country_names
 from earth_embed.errors import DataError
 from earth_embed.progress import phase
 
@@ -79,7 +80,8 @@ def load_labels(
         columns = read_columns(builder, tuple(_LAYERS_AND_UNITS), split)
     targets = {}
     for name, (layer, unit) in _LAYERS_AND_UNITS.items():
-        classes = tuple(getattr(builder.info.features[name], "names", ()))
+        codes = getattr(builder.info.features[name], "names", ())
+        classes = tuple(_class_name(name, code) for code in codes)
         targets[name] = Target(
             name=name,
             values=columns[name].astype(np.int64 if classes else np.float64),
@@ -89,6 +91,24 @@ def load_labels(
             layers=frozenset({layer}),
         )
     return Labels(check_lonlat(columns["lon"], columns["lat"]), targets)
+
+
+_KOPPEN = (
+    {"A": "tropical", "B": "arid", "C": "temperate", "D": "cold", "E": "polar"},
+    {"f": "no dry season", "m": "monsoon", "s": "dry summer", "w": "dry winter"}
+    | {"S": "steppe", "W": "desert", "T": "tundra", "F": "frost"},
+    {"h": "hot", "k": "cold", "a": "hot summer", "b": "warm summer", "c": "cool summer"}
+    | {"d": "very cold winter"},
+)
+"""What the letters of a Köppen–Geiger zone mean, by position."""
+
+
+def _class_name(task: str, code: str) -> str:
+    """A class of a built-in task, as people call it: "Af: tropical, no dry season", "Chile"."""
+    if task == "country":
+        return country_names()[code]
+    words = (meaning[letter] for meaning, letter in zip(_KOPPEN, code, strict=False))
+    return f"{code}: {', '.join(words)}"
 
 
 def refuse_leaks(targets: Mapping[str, Target], shown: frozenset[str]) -> None:

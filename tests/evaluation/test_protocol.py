@@ -98,9 +98,9 @@ class Page(html.parser.HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.tags.append((tag, dict(attributes)))
-        if tag == "img":
-            self.images.append(dict(attributes)["src"])
-        if tag not in ("meta", "img", "link", "br"):
+        if tag in ("img", "source"):
+            self.images.append(dict(attributes)["src" if tag == "img" else "srcset"])
+        if tag not in ("meta", "img", "source", "link", "br"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
@@ -114,14 +114,15 @@ def test_report_is_one_whole_file_that_asks_for_nothing_else(results, labels, fe
     page = Page(text)
     assert page.open == []
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
-    assert len(page.images) == 1 + len(predictions)
+    # A curve for each split, task and their mean, drawn for two themes; three maps of each task.
+    assert len(page.images) == 2 * 2 * 3 + 3 * len(predictions)
     for source in page.images:
         head, data = source.split(",", 1)
         assert head == "data:image/png;base64"
         assert base64.b64decode(data, validate=True).startswith(b"\x89PNG")
     links = {"href", "src", "action", "srcset"}
     linked = [tag for tag, attributes in page.tags if links & attributes.keys()]
-    assert set(linked) == {"img"}
+    assert set(linked) == {"img", "source"}
     policy = next(a["content"] for tag, a in page.tags if "http-equiv" in a)
     assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     assert not {"script", "link", "iframe"} & {tag for tag, _ in page.tags}
