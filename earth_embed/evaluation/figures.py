@@ -36,7 +36,7 @@ def label_curves(results: Results, split: str, task: str) -> dict[str, str]:
     """Score against number of training labels, as `reports.chart` returns it.
 
     The run and its bars have colours, all others are grey. The axis shows where the coloured lines
-    run, but hardly anything below a constant guess: bands and failed fits would flatten the rest.
+    run, but hardly anything below 0: bands and failed fits would flatten the rest.
     """
     full = results.mean_train(split, task)
     lines = []

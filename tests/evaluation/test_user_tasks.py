@@ -90,7 +90,7 @@ def test_each_task_is_scored_on_its_own_rows_and_says_what_it_left_out(stand_ins
     folder = stand_ins / "a" / "evaluation" / "test-full-last-south-towns"
     assert load_results(folder / "results.json") == results
     report = (folder / "report.html").read_text()
-    assert report.count("data:image/png") == 1 + 3
+    assert report.count("data:image/png") == 3 * 3
     printed = " ".join(capsys.readouterr().out.split())
     for text in (report, printed):
         assert f"south: {south} places; left out: {400 - south} no data (south.tif:1)" in text

