@@ -24,6 +24,7 @@ from earth_embed.config.objective import (
 from earth_embed.config.training import Checkpoints, Input, MeshConfig, Optimizer
 from earth_embed.encoders.location import Location, LocationConfig
 from earth_embed.errors import Checked, Checks
+from earth_embed.tablefiles import TABLE_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Modality(Checked, owner="modalities[{0.name!r}]"):
     @property
     def is_table(self) -> bool:
         """Whether `dataset` is a table rather than a TFDS builder."""
-        return PurePath(self.dataset).suffix.lower() in (".csv", ".jsonl", ".parquet", ".pq")
+        return PurePath(self.dataset).suffix.lower() in TABLE_SUFFIXES
 
     @property
     def is_features(self) -> bool:

@@ -19,7 +19,8 @@ from earth_embed.datasets.preparation.index import Index, MakeFiles, PublishedFi
 from earth_embed.datasets.preparation.pieces import Skipped
 from earth_embed.errors import ConfigError, DataError, require
 from earth_embed.files import sha256
-from earth_embed.geotable import file_names, read_geotable
+from earth_embed.geotable import read_geotable
+from earth_embed.tablefiles import file_names
 
 TINY_BYTES, TINY_PIXELS = 500, 32
 """Smaller files, and pictures with a shorter side than this, are skipped as useless."""

@@ -14,7 +14,8 @@ from typing import Literal
 import numpy as np
 
 from earth_embed.errors import ConfigError, DataError
-from earth_embed.geotable import TABLE_SUFFIXES, read_geotable
+from earth_embed.geotable import read_geotable
+from earth_embed.tablefiles import TABLE_SUFFIXES
 from earth_embed.tasks.labels import Kind, Labels, Target
 from earth_embed.tasks.polygons import IN_NO_POLYGON, POLYGON_SUFFIXES, polygon_of, read_polygons
 from earth_embed.tasks.rasters import RASTER_SUFFIXES, pixels_at

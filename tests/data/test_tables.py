@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from earth_embed import geotable
+from earth_embed import tablefiles
 from earth_embed.config.files import load_experiment
 from earth_embed.data.sources import encode_text
 from earth_embed.data.tables import open_table
@@ -76,7 +76,7 @@ def guide(count):
 
 @pytest.mark.parametrize("block", [1 << 24, 400])
 def test_json_lines_are_a_table_of_texts(tmp_path, monkeypatch, block):
-    monkeypatch.setattr(geotable, "_BLOCK", block)  # a long file is read in blocks
+    monkeypatch.setattr(tablefiles, "_BLOCK", block)  # a long file is read in blocks
     rows = list(guide(60))
     path = tmp_path / "guide.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -196,7 +196,7 @@ def test_an_unknown_split_is_refused(tmp_path, places):
         ("no.csv", b"lon,lat,v\n1,2\n", "cannot read .*Expected 3 columns, got 2"),
         ("no.csv", b"lon,lat,v,v\n1,2,3,4\n", "more than one column named v"),
         ("no.csv", b"x,y,v\n1,2,3\n", "needs columns lon and lat .*it has x, y, v"),
-        ("no.csv", b"lon,lat,v\n1,2,\xff\xfe\n", "'v' holds binary; expected .*UTF-8"),
+        ("no.csv", b"lon,lat,v\n1,2,\xff\xfe\n", "line 2: it is not UTF-8"),
         ("no.jsonl", b"", "cannot read .*Empty JSON"),
         ("no.jsonl", b'{"lon": 1, "lat": 2, "v": 3\n', "cannot read .*JSON parse error"),
         (
@@ -232,7 +232,7 @@ def test_faults_of_a_table_are_named(tmp_path, name, content, message):
         (b"lon,lat,v\n1,2,0\n3,97,0\n", r"lat must lie in \[-90, 90\].*row 1 .*lat=97"),
         (b"lon,lat,v\n8.5,147,0\n", "swapped"),
         (b"lon,lat,v\n1,2,0\n3,4N,0\n", "lat must hold degrees as numbers; row 1 has '4N'"),
-        (b"lon,lat,v\n2020-01-01,2,0\n", "lon must hold degrees, found date32"),
+        (b"lon,lat,v\n2020-01-01,2,0\n", "lon must hold degrees.*row 0 has '2020-01-01'"),
     ],
 )
 def test_faults_of_coordinates_are_named(tmp_path, content, message):

@@ -138,9 +138,10 @@ def test_geometry_other_than_points_is_refused(tmp_path, places):
     frame.to_parquet(source)
     with pytest.raises(DataError, match="expected Point geometries; that of row 3 is MultiPoint"):
         embed_table(UnitVector(), source, tmp_path / "out.parquet")
+    frame.loc[3, "geometry"] = frame.geometry[4]
     frame.loc[2, "geometry"] = None
     frame.to_parquet(source)
-    with pytest.raises(DataError, match="row 2 is missing"):
+    with pytest.raises(CoordinateError, match="row 2 is missing"):
         embed_table(UnitVector(), source, tmp_path / "out.parquet")
 
 
