@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 _BLOCK = 1 << 24
 """Bytes that Arrow parses at a time. No row may be longer."""
+
+_PART = 1024
+"""Rows that become Arrow columns at a time."""
 
 _WIDER = (("int64", "double"), ("date32[day]", "timestamp[s]"))
 """Pairs of types of which the second reads every cell of the first."""
@@ -74,20 +78,23 @@ class CsvFile:
         """
         import pyarrow
 
-        schema = pyarrow.schema([(name, pyarrow.string()) for name in self.names])
-
-        def table() -> pyarrow.Table:
-            try:
-                columns = [pyarrow.array(column, pyarrow.string()) for column in zip(*rows)]  # noqa: B905 (all rows are of one length)
-            except UnicodeEncodeError:
-                bad = next(line for line, row in zip(lines, rows, strict=True) if _undecoded(row))
-                raise DataError(f"cannot read {self.path}, line {bad}: it is not UTF-8") from None
-            return pyarrow.Table.from_arrays(columns, schema=schema)
-
-        rows: list[list[str]] = []
-        lines: list[int] = []
         records = _rows(self.path, self.separator)
-        next(records)
+        next(records)  # the header
+        parts: list[pyarrow.Table] = []
+        count = 0
+        # In small parts: Python's garbage collector is slow where many lists are alive.
+        while part := list(itertools.islice(records, min(_PART, size - count))):
+            parts.append(self._table(part))
+            count += len(part)
+            if count == size:
+                yield pyarrow.concat_tables(parts)
+                parts, count = [], 0
+        if parts:
+            yield pyarrow.concat_tables(parts)
+
+    def _table(self, records: list[tuple[int, list[str]]]) -> pyarrow.Table:
+        import pyarrow
+
         for line, row in records:
             if len(row) != len(self.names):
                 raise DataError(
@@ -95,13 +102,13 @@ class CsvFile:
                     f"got {len(row)}: {_short(self.separator.join(row))!r} (separated by "
                     f"{SEPARATORS[self.separator]}; the header is {', '.join(self.names)})"
                 )
-            rows.append(row)
-            lines.append(line)
-            if len(rows) == size:
-                yield table()
-                rows, lines = [], []
-        if rows:
-            yield table()
+        schema = pyarrow.schema([(name, pyarrow.string()) for name in self.names])
+        columns = zip(*(row for _, row in records), strict=True)
+        try:
+            return pyarrow.Table.from_arrays(list(map(pyarrow.array, columns)), schema=schema)
+        except UnicodeEncodeError:
+            bad = next(line for line, row in records if _undecoded(row))
+            raise DataError(f"cannot read {self.path}, line {bad}: it is not UTF-8") from None
 
 
 def _rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:

@@ -104,11 +104,11 @@ def open_geotable(path: Path, crs: str | None = None) -> GeoTable:
     if b"geo" in metadata and not crs:
         column, find = _geometry(path, metadata[b"geo"])
         return GeoTable(file, (column,), find)
-    needed = (
-        f"columns x and y in {crs}"
-        if crs
-        else ("columns lon and lat (or longitude and latitude) in degrees, or a point geometry")
-    )
+    needed = "columns lon and lat (or longitude and latitude) in degrees, or a point geometry"
+    if crs:
+        needed = f"columns x and y in {crs}"
+    elif {"x", "y"} <= {name.strip().lower() for name in names}:
+        needed += "; or a CRS for its columns x and y"
     note = f"; {file.note}" if file.note else ""
     raise DataError(f"{path} needs {needed}; it has {', '.join(names)}{note}")
 
@@ -257,20 +257,19 @@ def _geometry(path: Path, metadata: bytes) -> tuple[str, Find]:
         try:
             if encoding == "point":
                 x, y = (cells.field(name).to_numpy(zero_copy_only=False) for name in "xy")
-                missing = cells.is_null().to_numpy(zero_copy_only=False)
-                points = np.where(missing[:, None], np.nan, np.stack([x, y], axis=1))
+                x = np.where(cells.is_null().to_numpy(zero_copy_only=False), np.nan, x)
             else:
                 shapes = shapely.from_wkb(cells.to_numpy(zero_copy_only=False))
-                kinds = shapely.get_type_id(shapes)
-                if (other := kinds > 0).any():
-                    row = int(np.argmax(other))
-                    raise DataError(
-                        f"{path}: expected Point geometries; that of row {first + row} is "
-                        f"{shapes[row].geom_type}"
-                    )
-                points = np.stack([shapely.get_x(shapes), shapely.get_y(shapes)], axis=1)
-        except (AttributeError, KeyError, TypeError, ValueError, shapely.errors.ShapelyError) as e:
-            raise DataError(f"cannot read the geometry of {path}: {e}") from e
+                x, y = shapely.get_x(shapes), shapely.get_y(shapes)  # NaN for None
+        except Exception as error:  # whatever stands there in place of points
+            raise DataError(f"cannot read the geometry of {path}: {error}") from error
+        if encoding != "point" and (other := shapely.get_type_id(shapes) > 0).any():
+            row = int(np.argmax(other))
+            raise DataError(
+                f"{path}: expected Point geometries; that of row {first + row} is "
+                f"{shapes[row].geom_type}"
+            )
+        points = np.stack([x, y], axis=1)
         return points if to_degrees is None else to_degrees(points, first)
 
     return column, find
