@@ -107,9 +107,11 @@ def _stack(lon: ArrayLike, lat: ArrayLike | None) -> np.ndarray:
 
 def _numbers(values: ArrayLike) -> np.ndarray:
     """A new float64 array, NaN where a value is masked, pandas' NA or null."""
-    parts = values if isinstance(values, list | tuple) else [values]
+    if isinstance(values, np.ma.MaskedArray):
+        return np.ma.filled(values.astype(np.float64), np.nan)
+    parts = values if isinstance(values, list | tuple) else ()
     if any(isinstance(part, np.ma.MaskedArray) for part in parts):  # np.array drops the mask
-        return np.ma.array(values, dtype=np.float64).filled(np.nan)
+        return np.stack([_numbers(part) for part in parts])
     pandas = sys.modules.get("pandas")  # only where it is loaded can a value be its NA
     if pandas is not None and (cells := np.asarray(values)).dtype == object:
         return np.where(pandas.isna(cells), np.nan, cells).astype(np.float64)

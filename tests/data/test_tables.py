@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -16,9 +17,10 @@ from PIL import Image
 
 from earth_embed import tablefiles
 from earth_embed.config.files import load_experiment
-from earth_embed.data.sources import encode_text
+from earth_embed.data.sources import encode_text, open_npy
 from earth_embed.data.tables import open_table
 from earth_embed.errors import CoordinateError, DataError
+from tests.fuzzing import fuzz
 
 COUNT = 200
 
@@ -258,6 +260,49 @@ def test_faults_of_an_array_file_are_named(tmp_path, places, array, message):
     with pytest.raises(DataError, match=message) as caught:
         read_all(write(tmp_path, places), "v.npy")
     assert "v.npy" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((COUNT, 0), np.float32), rf"has shape \({COUNT}, 0\); expected"),
+        (np.array({"a": 1}), "Python objects"),
+        (np.zeros(COUNT, [("a", "f4")]), "expected uint8, uint16 or floats"),
+    ],
+)
+def test_other_arrays_are_refused(tmp_path, places, array, message):
+    np.save(tmp_path / "v.npy", array, allow_pickle=True)
+    with pytest.raises(DataError, match=message):
+        open_table(write(tmp_path, places), "v.npy", "all", 16)
+
+
+def test_an_npz_is_no_npy(tmp_path, places):
+    np.savez(tmp_path / "v.npz", np.zeros((COUNT, 2)))
+    (tmp_path / "v.npz").rename(tmp_path / "v.npy")
+    with pytest.raises(DataError, match=r"cannot read .*v\.npy: the magic string is not correct"):
+        open_table(write(tmp_path, places), "v.npy", "all", 16)
+
+
+@fuzz(
+    400,
+    kept=st.floats(0, 1),
+    flips=st.lists(st.tuples(st.integers(0, 127), st.integers(0, 255)), max_size=3),
+)
+def test_a_damaged_array_file_is_read_as_numpy_reads_it_or_refused(tmp_path, kept, flips):
+    whole = io.BytesIO()
+    np.save(whole, np.arange(12, dtype=np.float32).reshape(6, 2))
+    data = bytearray(whole.getvalue())
+    for where, byte in flips:
+        data[where] = byte
+    path = tmp_path / "v.npy"
+    path.write_bytes(data[: round(len(data) * kept)] if not flips else data)
+    try:
+        found = open_npy(path)
+    except DataError:
+        return
+    with path.open("rb") as file:
+        expected = np.load(file, allow_pickle=False)
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\x93NUMPY garbage"])
