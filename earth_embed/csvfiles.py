@@ -142,12 +142,10 @@ def _short(text: str) -> str:
     return text if len(text) <= 60 else text[:59] + "…"
 
 
-def quoted(column: pyarrow.ChunkedArray) -> pyarrow.Array:
+def quoted(cells: pyarrow.Array) -> pyarrow.Array:
     """Text cells in quotes where CSV needs them, as Python's `csv.writer` does."""
-    import pyarrow
     from pyarrow import compute
 
-    cells = column.combine_chunks().cast(pyarrow.string())
     unsafe = compute.match_substring_regex(cells, '[,"\r\n]')
     if not compute.any(unsafe).as_py():
         return cells
@@ -178,7 +176,8 @@ def typed(
     sink, names = pyarrow.BufferOutputStream(), []
     for batch in batches:
         names = batch.column_names
-        sink.write(joined([quoted(column) for column in batch.columns]))
+        for part in batch.to_batches(max_chunksize=_PART):  # a column of text holds 2 GiB at most
+            sink.write(joined([quoted(cells) for cells in part.columns]))
     return arrow_csv.read_csv(
         pyarrow.BufferReader(sink.getvalue()),
         arrow_csv.ReadOptions(column_names=names, block_size=_BLOCK),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,6 +56,26 @@ class TableFile:
             yield from self._read(size, columns)
         except (OSError, pyarrow.ArrowException) as error:
             raise DataError(f"cannot read {self.path}: {error}") from error
+
+    def typed(
+        self, batches: Iterable[pyarrow.Table], types: dict[str, Any] | None = None
+    ) -> pyarrow.Table:
+        """Rows of text columns as rows of the given types, or else of those that they look like.
+
+        Raises:
+            DataError: a cell does not have its type: the file has changed.
+        """
+        import pyarrow
+
+        try:
+            return typed(batches, types)
+        except pyarrow.ArrowException as error:
+            raise DataError(f"cannot read {self.path}: {error}") from error
+
+    def infer(self, types: dict[str, Any], rows: pyarrow.Table) -> dict[str, Any]:
+        """The types of text columns, from those of the rows before ({} at first) and more rows."""
+        found = self.typed([rows]).schema
+        return {each.name: widest(types.get(each.name, each.type), each.type) for each in found}
 
 
 def open_table_file(path: Path) -> TableFile:
@@ -129,12 +149,6 @@ def is_text(column: pyarrow.ChunkedArray) -> bool:
     import pyarrow
 
     return pyarrow.types.is_string(column.type) or pyarrow.types.is_large_string(column.type)
-
-
-def infer_types(types: dict[str, Any], rows: pyarrow.Table) -> dict[str, Any]:
-    """The types of text columns, from those of the rows before and some more rows."""
-    found = typed([rows]).schema
-    return {each.name: widest(types.get(each.name, each.type), each.type) for each in found}
 
 
 def _open_csv(path: Path) -> TableFile:

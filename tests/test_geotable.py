@@ -15,10 +15,10 @@ import pytest
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from earth_embed.csvfiles import joined, quoted, typed
+from earth_embed.csvfiles import joined, quoted
 from earth_embed.errors import ConfigError, CoordinateError, DataError, EarthEmbedError
 from earth_embed.geotable import open_geotable, read_geotable
-from earth_embed.tablefiles import infer_types
+from earth_embed.tablefiles import open_table_file
 from tests.fuzzing import fuzz
 
 LON_NAMES = ("lon", "longitude", "lng", "long", "decimallongitude")
@@ -215,13 +215,16 @@ def parts_of_a_column(draw):
 
 
 @fuzz(200, parts=parts_of_a_column())
-def test_types_inferred_in_parts_are_those_of_the_whole(parts):
+def test_types_inferred_in_parts_are_those_of_the_whole(tmp_path, parts):
+    path = tmp_path / "t.csv"
+    path.write_text("a,b\n")
+    file = open_table_file(path)
     columns = [pyarrow.table({"a": part, "b": ["x"] * len(part)}) for part in parts]
     types = {}
     for part in columns:
-        types = infer_types(types, part)
-    whole = typed(columns)
-    again = pyarrow.concat_tables([typed([part], types) for part in columns])
+        types = file.infer(types, part)
+    whole = file.typed(columns)
+    again = pyarrow.concat_tables([file.typed([part], types) for part in columns])
     if whole.schema.field("a").type == types["a"]:
         assert again.equals(whole) or "nan" in str(again)
     else:  # text, where a mixture has no common type that a part shows
@@ -233,7 +236,7 @@ def test_types_inferred_in_parts_are_those_of_the_whole(parts):
 def test_csv_is_written_as_python_writes_it(rows):
     out = io.StringIO(newline="")
     csv.writer(out).writerows(rows)
-    columns = [pyarrow.chunked_array([list(column)]) for column in zip(*rows, strict=True)]
+    columns = [pyarrow.array(list(column)) for column in zip(*rows, strict=True)]
     lines = joined([quoted(column) for column in columns])
     assert bytes(lines).decode() == out.getvalue()
 

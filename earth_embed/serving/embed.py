@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import numpy as np
 from tqdm import tqdm
 
-from earth_embed.csvfiles import joined, quoted, typed
+from earth_embed.csvfiles import joined, quoted
 from earth_embed.errors import ConfigError, CoordinateError, DataError, FaultWarning
 from earth_embed.files import atomic_output, check_suffix
 from earth_embed.geotable import GeoTable, open_geotable
 from earth_embed.pretrained.encoder import LocationEncoder
-from earth_embed.tablefiles import infer_types
 
 if TYPE_CHECKING:
     import pyarrow
@@ -132,7 +131,7 @@ def _survey(table: GeoTable, with_types: bool, missing: Missing) -> _Survey:
         lacking += int(without.sum())
         rows += len(lonlat)
         if types is not None:
-            types = infer_types(types, part)
+            types = file.infer(types, part)
     if not rows:
         raise DataError(f"{file.path} has no rows")
     schema = pyarrow.schema(types.items()) if types else file.schema
@@ -149,7 +148,7 @@ def _batches(
             if not without.all():
                 embeddings[~without] = encoder(lonlat[~without])
             if survey.types:
-                rows = typed([rows], survey.types)
+                rows = table.file.typed([rows], survey.types)
             if missing == "skip":
                 rows, embeddings = rows.filter(~without), embeddings[~without]
                 without = without[~without]
@@ -182,7 +181,7 @@ def _write_csv(path: Path, schema: pyarrow.Schema, names: list[str], batches: Ba
             raise DataError(
                 f"column {field.name!r} ({field.type}) does not fit into CSV; write .parquet"
             )
-    header = [pyarrow.chunked_array([[name]]) for name in (*schema.names, *names)]
+    header = [pyarrow.array([name]) for name in (*schema.names, *names)]
     with path.open("wb") as file, ThreadPoolExecutor() as threads:
         file.write(joined([quoted(cell) for cell in header]))
         for rows, embeddings, without in batches:
@@ -210,12 +209,12 @@ def _lines(rows: pyarrow.Table, embeddings: np.ndarray, without: np.ndarray) -> 
     return joined([*(quoted(_text(column)) for column in rows.columns), numbers])
 
 
-def _text(column: pyarrow.ChunkedArray) -> pyarrow.ChunkedArray:
+def _text(column: pyarrow.ChunkedArray) -> pyarrow.Array:
     """Cells as Python's `csv.writer` writes them."""
     import pyarrow
     from pyarrow import compute
 
     if pyarrow.types.is_string(column.type):
-        return compute.fill_null(column, "")
+        return compute.fill_null(column.combine_chunks(), "")
     cells = ["" if cell is None else str(cell) for cell in column.to_pylist()]
-    return pyarrow.chunked_array([pyarrow.array(cells, pyarrow.string())])
+    return pyarrow.array(cells, pyarrow.string())
