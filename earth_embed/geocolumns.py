@@ -142,8 +142,8 @@ def of_points(path: Path, metadata: bytes) -> tuple[str, Find]:
         raise DataError(f"cannot read the geometry of {path}: {error!r}") from error
 
     def find(rows: pyarrow.Table, first: int) -> np.ndarray:
-        cells = rows.column(column).combine_chunks()
         try:
+            cells = rows.column(column).combine_chunks()
             if encoding == "point":
                 x, y = (cells.field(name).to_numpy(zero_copy_only=False) for name in "xy")
                 x = np.where(cells.is_null().to_numpy(zero_copy_only=False), np.nan, x)

@@ -53,7 +53,9 @@ class TableFile:
         import pyarrow
 
         try:
-            yield from self._read(size, columns)
+            for rows in self._read(size, columns):
+                rows.validate(full=True)  # text is UTF-8, say: Arrow reads what it is given
+                yield rows
         except (OSError, pyarrow.ArrowException) as error:
             raise DataError(f"cannot read {self.path}: {error}") from error
 
@@ -91,7 +93,6 @@ def open_table_file(path: Path) -> TableFile:
     """
     try:
         import pyarrow
-        from pyarrow import parquet
     except ImportError as error:
         raise require("pyarrow", "tables", "reading a table") from error
     suffix = path.suffix.lower()
@@ -103,20 +104,13 @@ def open_table_file(path: Path) -> TableFile:
         if suffix in (".csv", ".tsv"):
             return _open_csv(path)
         if suffix in (".parquet", ".pq"):
-            with parquet.ParquetFile(path) as file:
-                schema = file.schema_arrow
-
-            def read(size: int, columns: Sequence[str] | None) -> Iterator[pyarrow.Table]:
-                with parquet.ParquetFile(path) as file:
-                    for batch in file.iter_batches(size, columns=columns):
-                        yield pyarrow.Table.from_batches([batch]).replace_schema_metadata(
-                            schema.metadata
-                        )
-
-            return TableFile(path, schema, "", False, read)
-        return _in_memory(path, _json_lines(path) if suffix == ".jsonl" else _points(path))
-    except (OSError, pyarrow.ArrowException) as error:
+            file = _open_parquet(path)
+        else:
+            file = _in_memory(path, _json_lines(path) if suffix == ".jsonl" else _points(path))
+        _ = file.schema.names  # decoded here, not before
+    except (OSError, pyarrow.ArrowException, UnicodeDecodeError) as error:
         raise DataError(f"cannot read {path}: {error}") from error
+    return file
 
 
 def file_names(table: pyarrow.Table, path: Path, name: str) -> list[str]:
@@ -164,6 +158,23 @@ def _open_csv(path: Path) -> TableFile:
     note += f"its first row is {file.first!r}"
     schema = pyarrow.schema([(name, pyarrow.string()) for name in file.names])
     return TableFile(path, schema, note, True, read)
+
+
+def _open_parquet(path: Path) -> TableFile:
+    import pyarrow
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path) as file:
+        schema = file.schema_arrow
+
+    def read(size: int, columns: Sequence[str] | None) -> Iterator[pyarrow.Table]:
+        # Arrow's pre-buffer would keep all that was read until the end.
+        with parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
+            for batch in file.iter_batches(size, columns=columns):
+                rows = pyarrow.Table.from_batches([batch])
+                yield rows.replace_schema_metadata(schema.metadata)
+
+    return TableFile(path, schema, "", False, read)
 
 
 def _in_memory(path: Path, table: pyarrow.Table) -> TableFile:
