@@ -118,20 +118,22 @@ def _survey(table: GeoTable, with_types: bool, missing: Missing) -> _Survey:
     file = table.file
     types: dict[str, Any] | None = {} if file.is_text and with_types else None
     rows, lacking, first = 0, 0, -1
-    for part, lonlat in table.batches(1 << 16, places_only=types is None):
-        without = np.isnan(lonlat[:, 0])
-        if without.any() and not lacking:
-            first = rows + int(np.argmax(without))
-            if missing == "error":
-                raise CoordinateError(
-                    f"{file.path}: lon and lat must be finite numbers in degrees; row {first} is "
-                    "missing one. --missing skip leaves such rows out, --missing keep gives them "
-                    "no embedding"
-                )
-        lacking += int(without.sum())
-        rows += len(lonlat)
-        if types is not None:
-            types = file.infer(types, part)
+    with tqdm(desc="check", unit=" rows", unit_scale=True, leave=False, delay=1) as progress:
+        for part, lonlat in table.batches(1 << 16, places_only=types is None):
+            without = np.isnan(lonlat[:, 0])
+            if without.any() and not lacking:
+                first = rows + int(np.argmax(without))
+                if missing == "error":
+                    raise CoordinateError(
+                        f"{file.path}: lon and lat must be finite numbers in degrees; row {first} "
+                        "is missing one. --missing skip leaves such rows out, --missing keep gives "
+                        "them no embedding"
+                    )
+            lacking += int(without.sum())
+            rows += len(lonlat)
+            if types is not None:
+                types = file.infer(types, part)
+            progress.update(len(lonlat))
     if not rows:
         raise DataError(f"{file.path} has no rows")
     schema = pyarrow.schema(types.items()) if types else file.schema
