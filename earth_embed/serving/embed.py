@@ -82,6 +82,8 @@ def embed_table(
     names = [f"e{i}" for i in range(encoder.dim)] if as_csv else ["embedding"]
     if taken := [name for name in names if name in table.file.schema.names]:
         raise DataError(f"{source} already has a column {taken[0]!r}, the name of an embedding")
+    if as_csv:
+        _check_fits_csv(table.file.schema)
     with atomic_output(output) as temporary:
         survey = _survey(table, not as_csv, missing)
         batches = _batches(encoder, table, survey, batch_size, missing)
@@ -109,6 +111,17 @@ class _Survey:
     rows: int
     lacking: int
     first_lacking: int
+
+
+def _check_fits_csv(schema: pyarrow.Schema) -> None:
+    from pyarrow import types
+
+    unfit = (types.is_nested, types.is_binary, types.is_large_binary, types.is_fixed_size_binary)
+    for field in schema:
+        if any(is_kind(field.type) for is_kind in unfit):
+            raise DataError(
+                f"column {field.name!r} ({field.type}) does not fit into CSV; write .parquet"
+            )
 
 
 def _survey(table: GeoTable, with_types: bool, missing: Missing) -> _Survey:
@@ -176,13 +189,6 @@ def _write_parquet(
 def _write_csv(path: Path, schema: pyarrow.Schema, names: list[str], batches: Batches) -> None:
     import pyarrow
 
-    types = pyarrow.types
-    unfit = (types.is_nested, types.is_binary, types.is_large_binary, types.is_fixed_size_binary)
-    for field in schema:
-        if any(is_kind(field.type) for is_kind in unfit):
-            raise DataError(
-                f"column {field.name!r} ({field.type}) does not fit into CSV; write .parquet"
-            )
     header = [pyarrow.array([name]) for name in (*schema.names, *names)]
     with path.open("wb") as file, ThreadPoolExecutor() as threads:
         file.write(joined([quoted(cell) for cell in header]))
