@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -11,7 +13,7 @@ EARTH_RADIUS_KM = 6371.0088
 """Mean radius of the Earth in kilometres (IUGG R₁)."""
 
 
-def check_lonlat(lon: ArrayLike, lat: ArrayLike | None = None) -> np.ndarray:
+def check_lonlat(lon: ArrayLike, lat: ArrayLike | None = None, *, first_row: int = 0) -> np.ndarray:
     """Checks coordinates and returns them as one array.
 
     Longitudes 0..360 are accepted and wrapped to [−180, 180]. Nothing is clipped or swapped.
@@ -20,12 +22,14 @@ def check_lonlat(lon: ArrayLike, lat: ArrayLike | None = None) -> np.ndarray:
         lon: Longitudes in degrees, shape (N,) or scalar; without `lat`, an (N, 2) array of lon and
             lat.
         lat: Latitudes in degrees, the shape of `lon`.
+        first_row: What messages call the first of these, if they are part of a table.
 
     Returns:
         float64 array of shape (N, 2): lon in [−180, 180] and lat in [−90, 90].
 
     Raises:
-        CoordinateError: a value is missing or out of range, or the shapes differ. The message
+        CoordinateError: a value is missing (also masked, NA or null) or out of range, or the shapes
+            differ. The message
             names the first bad row, and says if the columns look swapped.
     """
     try:
@@ -38,7 +42,7 @@ def check_lonlat(lon: ArrayLike, lat: ArrayLike | None = None) -> np.ndarray:
     missing = ~np.isfinite(lonlat).all(axis=1)
     if missing.any():
         raise CoordinateError(
-            f"lon and lat must be finite numbers in degrees; {_first(missing)} has "
+            f"lon and lat must be finite numbers in degrees; {_first(missing, first_row)} has "
             f"lon={lon_column[missing][0]}, lat={lat_column[missing][0]}"
         )
     bad_lat = np.abs(lat_column) > 90
@@ -50,14 +54,14 @@ def check_lonlat(lon: ArrayLike, lat: ArrayLike | None = None) -> np.ndarray:
             else ""
         )
         raise CoordinateError(
-            f"lat must lie in [-90, 90] degrees; {_first(bad_lat)} has "
+            f"lat must lie in [-90, 90] degrees; {_first(bad_lat, first_row)} has "
             f"lat={lat_column[bad_lat][0]:g} (lon={lon_column[bad_lat][0]:g}).{hint}"
         )
     bad_lon = (lon_column < -180) | (lon_column > 360)
     if bad_lon.any():
         raise CoordinateError(
             "lon must lie in [-180, 180] (or 0..360) degrees; "
-            f"{_first(bad_lon)} has lon={lon_column[bad_lon][0]:g}"
+            f"{_first(bad_lon, first_row)} has lon={lon_column[bad_lon][0]:g}"
         )
     lonlat[:, 0] = np.where(lon_column > 180, lon_column - 360, lon_column)
     return lonlat
@@ -85,16 +89,13 @@ def equal_area(count: int) -> np.ndarray:
 
 def _stack(lon: ArrayLike, lat: ArrayLike | None) -> np.ndarray:
     if lat is None:
-        lonlat = np.array(lon, dtype=np.float64, ndmin=2)
+        lonlat = np.atleast_2d(_numbers(lon))
         if lonlat.ndim != 2 or lonlat.shape[1] != 2:
             raise CoordinateError(
                 f"expected an (N, 2) array of (lon, lat) in degrees, found shape {np.shape(lon)}"
             )
         return lonlat
-    lon_array, lat_array = (
-        np.atleast_1d(np.asarray(lon, float)),
-        np.atleast_1d(np.asarray(lat, float)),
-    )
+    lon_array, lat_array = np.atleast_1d(_numbers(lon)), np.atleast_1d(_numbers(lat))
     if lon_array.shape != lat_array.shape or lon_array.ndim != 1:
         raise CoordinateError(
             "lon and lat must have one shape (N,), found "
@@ -103,9 +104,24 @@ def _stack(lon: ArrayLike, lat: ArrayLike | None) -> np.ndarray:
     return np.stack([lon_array, lat_array], axis=1)
 
 
-def _first(bad: np.ndarray) -> str:
-    """Names the first bad row, counted from 0, and the number of bad rows."""
-    return f"row {int(np.argmax(bad))} (the first of {int(bad.sum())} such in {bad.size})"
+def _numbers(values: ArrayLike) -> np.ndarray:
+    """A new float64 array, NaN where a value is masked, pandas' NA or null."""
+    if isinstance(values, np.ma.MaskedArray):
+        return np.ma.filled(values.astype(np.float64), np.nan)
+    parts = values if isinstance(values, list | tuple) else ()
+    if any(isinstance(part, np.ma.MaskedArray) for part in parts):  # np.array drops the mask
+        return np.stack([_numbers(part) for part in parts])
+    pandas = sys.modules.get("pandas")  # only where it is loaded can a value be its NA
+    if pandas is not None and (cells := np.asarray(values)).dtype == object:
+        return np.where(pandas.isna(cells), np.nan, cells).astype(np.float64)
+    return np.array(values, np.float64)
+
+
+def _first(bad: np.ndarray, first_row: int) -> str:
+    """Names the first bad row and the number of bad rows."""
+    rows = f"{bad.size} from row {first_row}" if first_row else f"{bad.size}"
+    row = first_row + int(np.argmax(bad))
+    return f"row {row} (the first of {int(bad.sum())} such in {rows})"
 
 
 def block_of(lonlat: np.ndarray, degrees: float) -> np.ndarray:

@@ -311,6 +311,22 @@ def test_embed_adds_the_encoder_s_embeddings(run, tmp_path, rng, capsys):
     np.testing.assert_allclose(columns, expected, rtol=1e-5, atol=1e-6)
 
 
+def test_embed_counts_rows_without_a_place_and_reads_other_coordinates(run, tmp_path, capsys):
+    table, output = tmp_path / "places.csv", tmp_path / "out.csv"
+    table.write_text("name;x;y\n007;2600000;1200000\n008;;\n")
+    options = ["--crs", "EPSG:2056", "--missing", "skip"]
+    main(["embed", str(run), str(table), "-o", str(output), *options])
+    shown = capsys.readouterr()
+    assert "warning: " in shown.err
+    assert "1 of 2 rows have no coordinate and are left out; the first is row 1\n" in shown.err
+    assert shown.out == f"wrote 1 rows to {output}\n"
+    found = pd.read_csv(output, dtype={"name": str})
+    assert found.columns[0:3].tolist() == ["name", "x", "y"]
+    assert found["name"].tolist() == ["007"]
+    expected = load(run)([7.4386], [46.9511])
+    np.testing.assert_allclose(found.filter(regex="^e").to_numpy(), expected, atol=1e-4)
+
+
 def test_embeddings_and_maps_can_be_smoothed(run, tmp_path, rng, refused):
     lonlat = random_places(rng, 5)
     pd.DataFrame(lonlat, columns=["lon", "lat"]).to_csv(tmp_path / "p.csv", index=False)

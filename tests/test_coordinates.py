@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
+import pyarrow
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,6 +73,49 @@ def test_missing_values_name_their_row(lonlat, data, value, column):
     lonlat[row, column] = value
     with pytest.raises(CoordinateError, match=rf"finite.*row {row} .*=(nan|-?inf)"):
         check_lonlat(lonlat)
+
+
+@pytest.mark.parametrize(
+    "lon",
+    [
+        np.ma.masked_array([1.0, 2.0], mask=[False, True]),
+        np.ma.masked_array([1, 2], mask=[False, True]),
+        [np.ma.masked_array(1.0), np.ma.masked],
+        (1.0, np.ma.masked),
+        [1.0, None],
+        [1.0, pd.NA],
+        pd.Series([1, None], dtype="Int64"),
+        pd.Series([1, pd.NA], dtype=object),
+        pd.Series([1.0, None], dtype="double[pyarrow]"),
+        pyarrow.array([1, None]),
+        pyarrow.chunked_array([[1.0], [None]]),
+    ],
+)
+def test_masked_and_null_coordinates_are_missing(lon):
+    with pytest.raises(CoordinateError, match=r"finite.*row 1 .*lon=nan"):
+        check_lonlat(lon, [3.0, 4.0])
+    with pytest.raises(CoordinateError, match=r"finite.*row 1 .*lat=nan"):
+        check_lonlat([3.0, 4.0], lon)
+
+
+def test_a_masked_pair_is_missing():
+    pairs = np.ma.masked_array(np.ones((3, 2)), mask=[[0, 0], [0, 1], [0, 0]])
+    for lonlat in (pairs, list(pairs), pd.DataFrame(pairs.tolist(), dtype="Float64")):
+        with pytest.raises(CoordinateError, match=r"finite.*row 1 .*lat=nan"):
+            check_lonlat(lonlat)
+    with pytest.raises(CoordinateError, match=r"finite"):
+        check_lonlat(np.ma.masked, 1.0)
+
+
+def test_values_without_a_mask_pass_a_masked_array():
+    lonlat = np.ma.masked_array([[8.5, 47.25]], mask=False)
+    assert type(check_lonlat(lonlat)) is np.ndarray
+    np.testing.assert_array_equal(check_lonlat(lonlat), [[8.5, 47.25]])
+
+
+def test_rows_of_a_later_part_keep_their_numbers():
+    with pytest.raises(CoordinateError, match=r"row 11 \(the first of 1 such in 2 from row 10\)"):
+        check_lonlat([0, 0], [0, 91], first_row=10)
 
 
 @given(places(), st.data(), st.floats(90.001, 1e6), st.sampled_from([-1, 1]))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from earth_embed.cli.parsing import OutputFile, RunArgument, Which, parse
+from earth_embed.cli.parsing import OutputFile, RunArgument, Which, optional, parse
 from earth_embed.progress import phase
 
 if TYPE_CHECKING:
@@ -22,10 +22,15 @@ class Embed:
     run: RunArgument
     """Directory of the run."""
     table: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="TABLE")]
-    """CSV, JSON lines, Parquet or GeoParquet, with columns lon and lat in degrees or a point
-    geometry."""
+    """CSV or TSV, JSON lines, Parquet, GeoParquet, GeoPackage, FlatGeobuf or GeoJSON, with columns
+    lon and lat in degrees or a point geometry."""
     output: OutputFile
     """CSV or Parquet file to write."""
+    missing: Literal["error", "skip", "keep"] = "error"
+    """Rows without a coordinate: refuse the table, leave them out, or keep them without an
+    embedding."""
+    crs: Annotated[str | None, optional("none", "CRS")] = None
+    """Read columns x and y in this CRS, such as EPSG:2056, instead of lon and lat."""
     which: Which = "last"
     """Checkpoint: the last, or the best by validation retrieval@1."""
     smoothing_km: float = 0.0
@@ -58,7 +63,13 @@ def embed(arguments: list[str]) -> None:
     with phase("importing JAX"):
         from earth_embed.serving.embed import embed_table
 
-    rows = embed_table(_encoder(options), options.table, options.output)
+    rows = embed_table(
+        _encoder(options),
+        options.table,
+        options.output,
+        missing=options.missing,
+        crs=options.crs,
+    )
     print(f"wrote {rows} rows to {options.output}")
 
 

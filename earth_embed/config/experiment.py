@@ -24,7 +24,7 @@ from earth_embed.config.objective import (
 )
 from earth_embed.config.training import Checkpoints, Input, MeshConfig, Optimizer
 from earth_embed.encoders.location import Location, LocationConfig
-from earth_embed.geotable import TABLE_SUFFIXES
+from earth_embed.tablefiles import TABLE_SUFFIXES
 
 
 @dataclass(frozen=True)

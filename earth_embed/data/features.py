@@ -21,7 +21,7 @@ import numpy as np
 
 from earth_embed.cells import HOLDOUT, rows_of_split
 from earth_embed.coordinates import check_lonlat
-from earth_embed.data.sources import Examples, Source, Views
+from earth_embed.data.sources import Examples, Source, Views, open_npy
 from earth_embed.errors import DataError, require
 from earth_embed.files import Stamp, sha256
 
@@ -206,10 +206,7 @@ def _read_places(path: Path, rows: int, recorded: str | None) -> np.ndarray:
     """(N, 2), degrees."""
     if (found := sha256(path)) != recorded:
         raise DataError(f"{path}: expected SHA-256 {recorded}, found {found}")
-    try:
-        places = np.load(path)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+    places = open_npy(path)
     if places.shape != (rows, 2):
         raise DataError(f"{path} holds places of shape {places.shape}; expected ({rows}, 2)")
     return check_lonlat(places)

@@ -6,6 +6,7 @@ import math
 import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -129,3 +130,15 @@ def encode_text(texts: list[str], length: int) -> np.ndarray:
     """Texts as UTF-8 bytes, cut or zero-padded to one length: (N, length) uint8."""
     encoded = [text.encode()[:length].ljust(length, b"\0") for text in texts]
     return np.frombuffer(b"".join(encoded), np.uint8).reshape(len(texts), length)
+
+
+def open_npy(path: Path) -> np.ndarray:
+    """Memory-maps a .npy file, of which a read touches only its own rows.
+
+    Raises:
+        DataError: the file is missing, cut, no .npy file (but .npz, say), or holds Python objects.
+    """
+    try:
+        return np.lib.format.open_memmap(path, mode="r")
+    except Exception as error:  # NumPy's parser of a damaged header raises whatever it trips over
+        raise DataError(f"cannot read {path}: {error}") from error

@@ -14,9 +14,10 @@ import numpy as np
 
 from earth_embed.cells import rows_of_split
 from earth_embed.data.images import IMAGE_SUFFIXES, ImageFiles
-from earth_embed.data.sources import SMALL, Examples, Source, encode_text
+from earth_embed.data.sources import SMALL, Examples, Source, encode_text, open_npy
 from earth_embed.errors import DataError
-from earth_embed.geotable import is_text, read_geotable
+from earth_embed.geotable import read_geotable
+from earth_embed.tablefiles import is_text
 
 if TYPE_CHECKING:
     import pyarrow
@@ -136,15 +137,15 @@ def _features(path: Path, file: Path, count: int) -> Reader:
     if not file.is_file():
         raise DataError(f"{path}: no such file: {file}")
     try:
-        samples = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: cannot read {file}: {error}") from error
+        samples = open_npy(file)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
     if samples.dtype not in SMALL and samples.dtype.kind != "f":
         raise DataError(f"{path}: {file} holds {samples.dtype}; expected uint8, uint16 or floats")
-    if samples.ndim < 2 or len(samples) != count:
+    if samples.ndim < 2 or len(samples) != count or not samples.size:
         raise DataError(
             f"{path}: {file} has shape {samples.shape}; expected ({count}, ...), one sample for "
-            f"each of the table's {count} rows"
+            f"each of the table's {count} rows, of one number or more"
         )
 
     def read(rows: np.ndarray) -> np.ndarray:

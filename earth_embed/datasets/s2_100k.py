@@ -17,8 +17,9 @@ from earth_embed.datasets.preparation.index import Index, MakeFiles, PublishedFi
 from earth_embed.datasets.preparation.pieces import Skipped
 from earth_embed.errors import DataError, require
 from earth_embed.files import sha256
-from earth_embed.geotable import file_names, read_geotable
+from earth_embed.geotable import read_geotable
 from earth_embed.images import MAX_PIXELS
+from earth_embed.tablefiles import file_names
 
 PIXELS, BANDS = 256, 12
 

@@ -22,9 +22,9 @@ from earth_embed.features.shards import Shards
 from earth_embed.features.views import ViewSettings
 from earth_embed.features.weights import read_frozen
 from earth_embed.files import sha256
-from earth_embed.geotable import TABLE_SUFFIXES
 from earth_embed.processes import is_main, reporting_lost_process
 from earth_embed.progress import bar, first_call, phase
+from earth_embed.tablefiles import TABLE_SUFFIXES
 
 BATCHES = 4
 """Batches per shard: a stopped process loses at most this many."""

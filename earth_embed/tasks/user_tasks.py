@@ -14,7 +14,8 @@ from typing import Literal
 import numpy as np
 
 from earth_embed.errors import ConfigError, DataError
-from earth_embed.geotable import TABLE_SUFFIXES, read_geotable
+from earth_embed.geotable import read_geotable
+from earth_embed.tablefiles import TABLE_SUFFIXES
 from earth_embed.tasks.labels import Kind, Labels, Target
 from earth_embed.tasks.polygons import IN_NO_POLYGON, POLYGON_SUFFIXES, polygon_of, read_polygons
 from earth_embed.tasks.rasters import RASTER_SUFFIXES, pixels_at
@@ -24,7 +25,9 @@ FORMS = ("class", "log")
 NO_VALUE = "no value"
 """Reason why a polygon or a row of a table gives no value."""
 
-_SUFFIXES = "|".join(map(re.escape, (*RASTER_SUFFIXES, *POLYGON_SUFFIXES, *TABLE_SUFFIXES)))
+_TABLE_SUFFIXES = tuple(suffix for suffix in TABLE_SUFFIXES if suffix not in POLYGON_SUFFIXES)
+
+_SUFFIXES = "|".join(map(re.escape, (*RASTER_SUFFIXES, *POLYGON_SUFFIXES, *_TABLE_SUFFIXES)))
 
 _TASK = re.compile(
     rf"(?P<name>[A-Za-z0-9_-]+)=(?P<path>.+?({_SUFFIXES}))(:(?P<rest>.*))?", re.IGNORECASE
@@ -77,7 +80,7 @@ def parse_task(text: str) -> Task:
             f"task {text!r}: expected NAME=RASTER[:BAND][:FORM], NAME=POLYGONS:COLUMN[:FORM] or "
             f"NAME=TABLE:COLUMN[:FORM]. NAME is of letters, digits, _ and -; FORM is "
             f"{' or '.join(FORMS)}; a raster ends in {', '.join(RASTER_SUFFIXES)}, polygons in "
-            f"{', '.join(POLYGON_SUFFIXES)}, a table in {', '.join(TABLE_SUFFIXES)}"
+            f"{', '.join(POLYGON_SUFFIXES)}, a table in {', '.join(_TABLE_SUFFIXES)}"
         )
     return Task(match["name"], Path(match["path"]), field, form)  # type: ignore[arg-type]
 

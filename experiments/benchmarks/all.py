@@ -1,7 +1,7 @@
 """Runs every benchmark and collects the results in one file.
 
     pip install -e ".[benchmark]"
-    python experiments/benchmarks/all.py           # RESULTS.md beside this file; about 50 minutes
+    python experiments/benchmarks/all.py           # RESULTS.md beside this file; about an hour
     python experiments/benchmarks/all.py input     # only that section; the others are kept
     python experiments/benchmarks/all.py --quick --output quick.md
 
@@ -29,6 +29,7 @@ BENCHMARKS = {
     "contrastive memory": "contrastive_memory.py",
     "input": "input.py",
     "storage": "storage.py",
+    "tables": "tables.py",
     "scaling": "scaling.py",
     "reproducibility": "reproducibility.py",
     "conv in cond": "conv_in_cond.py",

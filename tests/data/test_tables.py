@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -14,11 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from earth_embed import geotable
+from earth_embed import tablefiles
 from earth_embed.config.files import load_experiment
-from earth_embed.data.sources import encode_text
+from earth_embed.data.sources import encode_text, open_npy
 from earth_embed.data.tables import open_table
 from earth_embed.errors import CoordinateError, DataError
+from tests.fuzzing import fuzz
 
 COUNT = 200
 
@@ -76,7 +78,7 @@ def guide(count):
 
 @pytest.mark.parametrize("block", [1 << 24, 400])
 def test_json_lines_are_a_table_of_texts(tmp_path, monkeypatch, block):
-    monkeypatch.setattr(geotable, "_BLOCK", block)  # a long file is read in blocks
+    monkeypatch.setattr(tablefiles, "_BLOCK", block)  # a long file is read in blocks
     rows = list(guide(60))
     path = tmp_path / "guide.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -196,7 +198,7 @@ def test_an_unknown_split_is_refused(tmp_path, places):
         ("no.csv", b"lon,lat,v\n1,2\n", "cannot read .*Expected 3 columns, got 2"),
         ("no.csv", b"lon,lat,v,v\n1,2,3,4\n", "more than one column named v"),
         ("no.csv", b"x,y,v\n1,2,3\n", "needs columns lon and lat .*it has x, y, v"),
-        ("no.csv", b"lon,lat,v\n1,2,\xff\xfe\n", "'v' holds binary; expected .*UTF-8"),
+        ("no.csv", b"lon,lat,v\n1,2,\xff\xfe\n", "line 2: it is not UTF-8"),
         ("no.jsonl", b"", "cannot read .*Empty JSON"),
         ("no.jsonl", b'{"lon": 1, "lat": 2, "v": 3\n', "cannot read .*JSON parse error"),
         (
@@ -232,7 +234,7 @@ def test_faults_of_a_table_are_named(tmp_path, name, content, message):
         (b"lon,lat,v\n1,2,0\n3,97,0\n", r"lat must lie in \[-90, 90\].*row 1 .*lat=97"),
         (b"lon,lat,v\n8.5,147,0\n", "swapped"),
         (b"lon,lat,v\n1,2,0\n3,4N,0\n", "lat must hold degrees as numbers; row 1 has '4N'"),
-        (b"lon,lat,v\n2020-01-01,2,0\n", "lon must hold degrees, found date32"),
+        (b"lon,lat,v\n2020-01-01,2,0\n", "lon must hold degrees.*row 0 has '2020-01-01'"),
     ],
 )
 def test_faults_of_coordinates_are_named(tmp_path, content, message):
@@ -258,6 +260,49 @@ def test_faults_of_an_array_file_are_named(tmp_path, places, array, message):
     with pytest.raises(DataError, match=message) as caught:
         read_all(write(tmp_path, places), "v.npy")
     assert "v.npy" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((COUNT, 0), np.float32), rf"has shape \({COUNT}, 0\); expected"),
+        (np.array({"a": 1}), "Python objects"),
+        (np.zeros(COUNT, [("a", "f4")]), "expected uint8, uint16 or floats"),
+    ],
+)
+def test_other_arrays_are_refused(tmp_path, places, array, message):
+    np.save(tmp_path / "v.npy", array, allow_pickle=True)
+    with pytest.raises(DataError, match=message):
+        open_table(write(tmp_path, places), "v.npy", "all", 16)
+
+
+def test_an_npz_is_no_npy(tmp_path, places):
+    np.savez(tmp_path / "v.npz", np.zeros((COUNT, 2)))
+    (tmp_path / "v.npz").rename(tmp_path / "v.npy")
+    with pytest.raises(DataError, match=r"cannot read .*v\.npy: the magic string is not correct"):
+        open_table(write(tmp_path, places), "v.npy", "all", 16)
+
+
+@fuzz(
+    400,
+    kept=st.floats(0, 1),
+    flips=st.lists(st.tuples(st.integers(0, 127), st.integers(0, 255)), max_size=3),
+)
+def test_a_damaged_array_file_is_read_as_numpy_reads_it_or_refused(tmp_path, kept, flips):
+    whole = io.BytesIO()
+    np.save(whole, np.arange(12, dtype=np.float32).reshape(6, 2))
+    data = bytearray(whole.getvalue())
+    for where, byte in flips:
+        data[where] = byte
+    path = tmp_path / "v.npy"
+    path.write_bytes(data[: round(len(data) * kept)] if not flips else data)
+    try:
+        found = open_npy(path)
+    except DataError:
+        return
+    with path.open("rb") as file:
+        expected = np.load(file, allow_pickle=False)
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\x93NUMPY garbage"])

@@ -10,6 +10,7 @@ from typing import get_args
 import pytest
 
 from earth_embed.encoders.positional import Encoding
+from earth_embed.geotable import read_geotable
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -43,6 +44,13 @@ def test_the_readme_is_short():
 )
 def test_the_readme_has_the_commands_of_a_fresh_machine(command):
     assert command in README.read_text().splitlines()
+
+
+@pytest.mark.parametrize("source", [README, PAGES / "index.md"], ids=lambda path: path.name)
+def test_the_table_to_embed_is_there(source):
+    (table,) = re.findall(r"^earth-embed embed \S+ (\S+)", source.read_text(), flags=re.MULTILINE)
+    _, lonlat = read_geotable(ROOT / table)
+    assert len(lonlat) == 10
 
 
 @pytest.mark.parametrize("source", [README, *sorted(PAGES.rglob("*.md"))], ids=lambda p: p.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import tempfile
 from pathlib import Path
@@ -17,7 +18,13 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from earth_embed.coordinates import unit_vector
-from earth_embed.errors import CoordinateError, DataError, EarthEmbedError
+from earth_embed.errors import (
+    ConfigError,
+    CoordinateError,
+    DataError,
+    EarthEmbedError,
+    FaultWarning,
+)
 from earth_embed.serving.embed import embed_table
 from tests.conftest import limited_file_size
 
@@ -87,6 +94,126 @@ def test_any_csv_keeps_every_cell(rows, batch_size):
     np.testing.assert_allclose(embeddings, unit_vector(lonlat), atol=1e-6)
 
 
+def written_before(table, embeddings):
+    """The text of a table and its embeddings as Python's csv module writes it, cell by cell."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out)
+    names = [f"e{i}" for i in range(embeddings.shape[1])]
+    writer.writerow([*table.column_names, *names])
+    digits = pyarrow.array(embeddings.ravel()).cast(pyarrow.string()).to_numpy(zero_copy_only=False)
+    cells = zip(*(column.to_pylist() for column in table.columns), strict=True)
+    rows = zip(cells, digits.reshape(embeddings.shape).tolist(), strict=True)
+    writer.writerows([*row, *numbers] for row, numbers in rows)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_csv_is_written_cell_by_cell_as_python_writes_it(tmp_path, places, suffix):
+    source, output = tmp_path / f"in.{suffix}", tmp_path / "out.csv"
+    frame = places.assign(
+        text=['a,"b"', "two\nlines", "007", "", " x "] * 10,
+        when=pd.Timestamp("2026-11-24 10:00"),
+        flag=[True, False] * 25,
+        share=[1.0, 1e-5, 1e22, np.nan, -0.0] * 10,
+        kind=pd.Categorical(["x", "y"] * 25),
+    )
+    if suffix == "csv":
+        frame.to_csv(source, index=False)
+        table = pyarrow.Table.from_pandas(pd.read_csv(source, dtype=str, keep_default_na=False))
+    else:
+        frame.to_parquet(source)
+        table = parquet.read_table(source)
+    embed_table(UnitVector(), source, output, batch_size=7)
+    embeddings = unit_vector(places[["lon", "lat"]].to_numpy()).astype(np.float32)
+    assert output.read_bytes().decode() == written_before(table, embeddings)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize("batch_size", [3, 1000])
+def test_rows_without_a_coordinate_are_refused_skipped_or_kept(
+    tmp_path, places, suffix, batch_size
+):
+    source, output = tmp_path / "in.csv", tmp_path / f"out.{suffix}"
+    whole = places.assign(lon=places.lon.where(places.index % 7 != 3))
+    whole.to_csv(source, index=False)
+    read = pd.read_csv if suffix == "csv" else pd.read_parquet
+    with pytest.raises(CoordinateError, match=r"row 3 is missing one\. --missing skip leaves"):
+        embed_table(UnitVector(), source, output, batch_size)
+    assert not output.exists()
+    with pytest.warns(FaultWarning, match="7 of 50 rows have no .* left out; the first is row 3"):
+        assert embed_table(UnitVector(), source, output, batch_size, missing="skip") == 43
+    skipped = read(output)
+    with pytest.warns(FaultWarning, match="kept with an empty embedding; the first is row 3"):
+        assert embed_table(UnitVector(), source, output, batch_size, missing="keep") == 50
+    kept = read(output)
+    whole.dropna(subset="lon").to_csv(source, index=False)
+    embed_table(UnitVector(), source, output, batch_size)
+    expected = read(output)
+    pd.testing.assert_frame_equal(skipped, expected)
+    known = kept.dropna(subset="lon").reset_index(drop=True)
+    pd.testing.assert_frame_equal(known, expected)
+    empty = kept[kept.lon.isna()].filter(regex="^e[0-9]$|embedding")
+    assert empty.isna().all(axis=None)
+    assert len(empty) == 7
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_table_without_any_coordinate_can_be_skipped_or_kept(tmp_path, suffix):
+    source, output = tmp_path / "in.csv", tmp_path / f"out.{suffix}"
+    source.write_text("name,lon,lat\na,,\nb,,\n")
+    for missing, rows in (("skip", 0), ("keep", 2)):
+        with pytest.warns(FaultWarning, match="2 of 2 rows"):
+            assert embed_table(UnitVector(), source, output, missing=missing) == rows
+        assert len(pd.read_csv(output) if suffix == "csv" else pd.read_parquet(output)) == rows
+    with pytest.raises(ConfigError, match="missing = 'drop': expected one of error, skip, keep"):
+        embed_table(UnitVector(), source, output, missing="drop")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("last", "message"),
+    [("x,1,97", "row 70000 "), ("x,1,2,3", "line 70002:"), ('"x,1,2', "line 70002: a quote")],
+)
+def test_a_bad_row_late_in_the_file_leaves_nothing(tmp_path, suffix, last, message):
+    source = tmp_path / "in.csv"
+    source.write_text("name,lon,lat\n" + "a,1,2\n" * 70_000 + last + "\n")
+    with pytest.raises(EarthEmbedError, match=message):
+        embed_table(_never, source, tmp_path / f"out.{suffix}")
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_types_do_not_depend_on_where_batches_end(tmp_path):
+    source, output = tmp_path / "in.csv", tmp_path / "out.parquet"
+    late = 70_000  # beyond the rows from which the first types are inferred
+    source.write_text("v,lon,lat\n" + "1,1,2\n" * late + "1.5,1,2\n,1,2\n")
+    embed_table(UnitVector(), source, output)
+    column = parquet.read_table(output).column("v")
+    assert column.type == pyarrow.float64()
+    assert column.slice(late - 1).to_pylist() == [1, 1.5, None]
+
+
+def test_points_of_a_geopackage_become_geoparquet(tmp_path, places):
+    places.lat *= 80 / 90
+    source, output = tmp_path / "in.gpkg", tmp_path / "out.parquet"
+    before = geometry(places, "EPSG:6933")
+    before.to_file(source)
+    embed_table(UnitVector(), source, output)
+    after = geopandas.read_parquet(output)
+    assert after.crs == before.crs
+    assert after.geometry.geom_equals(before.geometry).all()
+    expected = unit_vector(places[["lon", "lat"]].to_numpy())
+    np.testing.assert_allclose(embedding(after), expected, atol=1e-6)
+
+
+def test_projected_columns_need_their_crs(tmp_path):
+    source, output = tmp_path / "in.csv", tmp_path / "out.csv"
+    source.write_text("x,y\n2600000,1200000\n")
+    embed_table(UnitVector(), source, output, crs="EPSG:2056")
+    found = pd.read_csv(output)[["e0", "e1", "e2"]].to_numpy()
+    bern = unit_vector(np.array([[7.4386, 46.9511]]))
+    np.testing.assert_allclose(found, bern, atol=1e-5)
+
+
 def test_csv_and_parquet_hold_the_same_float32(tmp_path, places):
     source = tmp_path / "in.csv"
     places.to_csv(source, index=False)
@@ -137,9 +264,10 @@ def test_geometry_other_than_points_is_refused(tmp_path, places):
     frame.to_parquet(source)
     with pytest.raises(DataError, match="expected Point geometries; that of row 3 is MultiPoint"):
         embed_table(UnitVector(), source, tmp_path / "out.parquet")
+    frame.loc[3, "geometry"] = frame.geometry[4]
     frame.loc[2, "geometry"] = None
     frame.to_parquet(source)
-    with pytest.raises(DataError, match="row 2 is missing"):
+    with pytest.raises(CoordinateError, match="row 2 is missing"):
         embed_table(UnitVector(), source, tmp_path / "out.parquet")
 
 

@@ -94,8 +94,9 @@ except earth_embed.errors.CoordinateError as error:
 # %% [markdown]
 # ## A whole table
 #
-# `embed_table` reads CSV, JSON lines, Parquet or GeoParquet and writes the same rows with their
-# embeddings. The command line does the same:
+# `embed_table` reads CSV, JSON lines, Parquet, GeoParquet, GeoPackage and
+# [more](../how-to/tables.md#the-table), and writes the same rows with their embeddings. The command
+# line does the same:
 #
 # ```sh
 # earth-embed embed runs/quickstart cities.csv -o cities.parquet
@@ -117,6 +118,26 @@ rows = embed_table(encoder, work / "cities.csv", work / "cities.parquet")
 embedded = pd.read_parquet(work / "cities.parquet")
 print(f"wrote {rows} rows")
 print(embedded.head(3))
+
+# %% [markdown]
+# Tables from elsewhere are rarely so clean. This one is separated by semicolons, its header has
+# spaces, and one place is unknown. By default that is an error, before any work is done; `missing`
+# says what you want instead.
+
+# %%
+import warnings
+
+(work / "survey.csv").write_text("id; Lon; Lat\n007;8.54;47.37\n008;;\n009;-70.67;-33.45\n")
+try:
+    embed_table(encoder, work / "survey.csv", work / "survey.parquet")
+except earth_embed.errors.CoordinateError as error:
+    print(error)
+
+with warnings.catch_warnings(record=True) as caught:  # the count of such rows is a warning
+    warnings.simplefilter("always")
+    embed_table(encoder, work / "survey.csv", work / "survey_embedded.csv", missing="keep")
+print(caught[-1].message)
+print((work / "survey_embedded.csv").read_text()[:200])
 
 # %% [markdown]
 # ## Use the vectors
