@@ -110,17 +110,19 @@ class LocationEncoder:
         return f"LocationEncoder({name!r}, dim={self.dim}, {location})"
 
 
-def load(run: str | Path, which: str = "last") -> LocationEncoder:
+def load(run: str | Path, which: str = "last", unverified: bool = False) -> LocationEncoder:
     """Loads the location encoder of a run onto JAX's first device.
 
     Args:
         run: The run's directory.
         which: "last", or "best" by validation retrieval@1. Retrieval rewards telling places apart,
             which is not what transfers best, so "last" is the default.
+        unverified: Take the newest checkpoint that can be read, even if neither it nor run.json
+            can be compared with checksums. A `FaultWarning` then says why.
 
     Raises:
         RunError: there is no run.
-        CheckpointError: there is no checkpoint, or it is corrupt.
+        CheckpointError: there is no checkpoint, or none that is verified and can be restored.
         ConfigError: `which` is neither.
     """
     from earth_embed.training.checkpoint import Checkpointer
@@ -129,18 +131,23 @@ def load(run: str | Path, which: str = "last") -> LocationEncoder:
     if which not in ("last", "best"):
         raise ConfigError(f'which = {which!r}: expected "last" or "best"')
     experiment = read_experiment(Path(run))
-    like = _on_one_device(partial(_initial, experiment))
-    with closing(Checkpointer(Path(run))) as checkpoints:
-        return LocationEncoder(experiment, checkpoints.restore_location(like, which))
+    with closing(Checkpointer(Path(run), unverified=unverified)) as checkpoints:
+        params = checkpoints.restore_location(
+            lambda: _on_one_device(partial(_initial, experiment)), which
+        )
+    return LocationEncoder(experiment, params)
 
 
-def load_towers(run: str | Path, sources: Mapping[str, Source]) -> tuple[Towers, TrainState]:
+def load_towers(
+    run: str | Path, sources: Mapping[str, Source], unverified: bool = False
+) -> tuple[Towers, TrainState]:
     """Loads all towers of a run that was trained here, and its last state, onto one device.
 
     Args:
         run: The run's directory.
         sources: Examples of each modality; the shapes of the samples determine its tower's
             parameters.
+        unverified: See `load`.
 
     Raises:
         RunError: there is no run, or it holds imported weights, which have no modality towers.
@@ -160,7 +167,7 @@ def load_towers(run: str | Path, sources: Mapping[str, Source]) -> tuple[Towers,
         )
     towers = Towers(experiment)
     like = _on_one_device(partial(Updater(towers).init, example_shapes(sources)))
-    with closing(Checkpointer(Path(run))) as checkpoints:
+    with closing(Checkpointer(Path(run), unverified=unverified)) as checkpoints:
         return towers, checkpoints.restore_state(like)
 
 

@@ -42,6 +42,7 @@ def train(
     run_dir: Path,
     sources: Mapping[str, Splits] | Callable[[], Mapping[str, Splits]],
     profile: bool = False,
+    unverified: bool = False,
 ) -> TrainState:
     """Trains an experiment, from the start or from the run's last checkpoint.
 
@@ -55,6 +56,7 @@ def train(
         sources: The training and held-out examples of each modality; or a function that opens
             them, which is called after the checks that need no data.
         profile: Write a profile of a few steps to RUN/profile.
+        unverified: Resume from the newest checkpoint that can be read, whatever its checksums.
 
     Returns:
         The state after the last step.
@@ -64,7 +66,7 @@ def train(
         DataError: a modality has fewer examples than its part of a batch.
         RunError: the directory holds another run or cannot be written, the run diverged, or the
             processes have different experiments.
-        CheckpointError: no checkpoint can be restored, or one cannot be saved.
+        CheckpointError: no checkpoint can be verified and restored, or one cannot be saved.
         Interrupted: a signal asked to stop; the state is saved.
     """
     # All input errors are raised before the run's directory is touched.
@@ -96,7 +98,7 @@ def train(
     with (
         locked(run_dir),
         stop_on_signal() as stop,
-        closing(Checkpointer(run_dir, settings.keep)) as checkpoints,
+        closing(Checkpointer(run_dir, settings.keep, unverified)) as checkpoints,
     ):
         # The state is created sharded: restored if the run has a checkpoint, else initialised.
         if checkpoints.latest_step() is None:
