@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import sys
 import types
 import typing
@@ -67,6 +66,9 @@ def require(package: str, extra: str, purpose: str) -> EarthEmbedError:
     if package.partition(".")[0] == "array_record" and sys.platform == "win32":
         how = "it is not built for Windows; expected Linux, macOS or WSL"
     return EarthEmbedError(f"{purpose} needs the package {package!r}: {how}")
+
+
+_LARGEST = sys.float_info.max
 
 
 class Checks:
@@ -155,7 +157,8 @@ def _fits(value: object, kind: Any) -> bool:
     if origin in (typing.Union, types.UnionType):
         return any(_fits(value, choice) for choice in inner)
     if kind is float:
-        return type(value) in (int, float) and math.isfinite(typing.cast(float, value))
+        # An int may be too large for a float.
+        return type(value) in (int, float) and abs(typing.cast(float, value)) <= _LARGEST
     return type(value) is kind
 
 

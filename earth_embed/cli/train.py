@@ -25,6 +25,8 @@ class Where:
     """Directory of TFDS data sets (default: TFDS_DATA_DIR, else TFDS's own)."""
     profile: bool = False
     """Write a profile of ten steps to RUN/profile, for TensorBoard or Perfetto."""
+    unverified: bool = False
+    """Resume from the newest checkpoint that can be read, even if its checksums do not match."""
     coordinator: str | None = None
     """HOST:PORT of process 0, when several processes train the run together; "auto" asks the
     cluster (default: EARTH_EMBED_COORDINATOR, else a TPU pod, Slurm step or Kubernetes job that is
@@ -47,7 +49,7 @@ def train(arguments: list[str]) -> None:
     join(where.coordinator, where.processes, where.process)
     with reporting_lost_process(run_dir):
         sources = partial(open_sources, experiment, where.data_dir)
-        loop.train(experiment, run_dir, sources, where.profile)
+        loop.train(experiment, run_dir, sources, where.profile, where.unverified)
     if is_main():
         print(f"trained {run_dir}; next: earth-embed evaluate {run_dir}")
 

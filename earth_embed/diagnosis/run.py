@@ -43,6 +43,7 @@ def diagnose_run(
     *,
     data_dir: str | Path | None = None,
     settings: Settings | None = None,
+    unverified: bool = False,
 ) -> Diagnosis:
     """Diagnoses a run's last state; writes diagnosis.json and report.html into RUN/diagnosis.
 
@@ -50,6 +51,7 @@ def diagnose_run(
         run_dir: Directory of a run that was trained here.
         data_dir: Directory of TFDS data sets; None for TFDS's default.
         settings: How much to look at; None for the defaults.
+        unverified: Use the newest checkpoint that can be read, whatever its checksums.
 
     Raises:
         RunError: there is no run, it holds imported weights or follows another hold-out rule, or
@@ -63,7 +65,7 @@ def diagnose_run(
     folder = run_dir / "diagnosis"
     sources = open_sources(experiment, None if data_dir is None else Path(data_dir))
     training = {name: splits.train for name, splits in sources.items()}
-    towers, state = load_towers(run_dir, training)
+    towers, state = load_towers(run_dir, training, unverified)
     encoder = ExampleEncoder(towers, state.params)
     try:
         folder.mkdir(exist_ok=True)  # before the work, so that an unwritable run fails at once

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from earth_embed.config import Experiment
 from earth_embed.coordinates import check_lonlat
 from earth_embed.encoders.location import describe, harmonics_in
-from earth_embed.errors import ConfigError, RunError
+from earth_embed.errors import ConfigError, EarthEmbedError, RunError
 
 if TYPE_CHECKING:
     from earth_embed.data.sources import Source
@@ -132,9 +132,7 @@ def load(run: str | Path, which: str = "last", unverified: bool = False) -> Loca
         raise ConfigError(f'which = {which!r}: expected "last" or "best"')
     experiment = read_experiment(Path(run))
     with closing(Checkpointer(Path(run), unverified=unverified)) as checkpoints:
-        params = checkpoints.restore_location(
-            lambda: _on_one_device(partial(_initial, experiment)), which
-        )
+        params = checkpoints.restore_location(lambda: _shapes(experiment, run), which)
     return LocationEncoder(experiment, params)
 
 
@@ -177,6 +175,21 @@ def untrained(run: str | Path) -> LocationEncoder:
 
     experiment = read_experiment(Path(run))
     return LocationEncoder(experiment, _initial(experiment))
+
+
+def _shapes(experiment: Experiment, run: str | Path) -> Any:
+    """The shapes of the location encoder's parameters.
+
+    Raises:
+        RunError: the settings are valid one by one, but not together or on this machine.
+    """
+    try:
+        return _on_one_device(partial(_initial, experiment))
+    except EarthEmbedError:
+        raise
+    except Exception as error:  # of JAX, Flax and NumPy: too large, too deep, of sizes that clash
+        reason = f"{type(error).__name__}: {str(error)[:200]}"
+        raise RunError(f"{run} describes an encoder that cannot be built: {reason}") from error
 
 
 def _on_one_device(init: Callable[[], Any]) -> Any:

@@ -1,6 +1,7 @@
 """The directory of a run: its lock, and run.json, which is written once and never changed.
 
-run.json              resolved experiment, hold-out rule, versions of the packages that trained it
+run.json              resolved experiment, hold-out rule, versions of the packages that trained it,
+                      and where the weights came from if they were imported
 checkpoints/          the last and the best, by step
 checkpoints.sha256/   sizes and SHA-256 of their files
 metrics.jsonl         one line per logged step
@@ -15,17 +16,17 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 from earth_embed.cells import HOLDOUT
 from earth_embed.config import Experiment
 from earth_embed.config.files import differences, from_json, to_json
-from earth_embed.errors import ConfigError, RunError
-from earth_embed.files import one_at_a_time, write_text
+from earth_embed.errors import RunError
+from earth_embed.files import one_at_a_time, read_json, write_text
 from earth_embed.processes import from_main
 
 RUN_FILE = "run.json"
@@ -37,7 +38,8 @@ PACKAGES = (
 )
 """The packages whose versions run.json records."""
 
-T = TypeVar("T")
+_LARGEST = 1 << 20
+"""Bytes of the largest run.json that is read."""
 
 
 def check_run(run_dir: Path, experiment: Experiment) -> None:
@@ -112,9 +114,8 @@ def check_holdout(run_dir: Path) -> None:
     Raises:
         RunError: the run reads tables or feature caches, and recorded another rule or none.
     """
-    rule = _read(run_dir, lambda record: record.get("holdout"))
-    modalities = read_experiment(run_dir).modalities
-    concerned = [each.name for each in modalities if each.is_table or each.is_features]
+    experiment, rule, _ = _read(run_dir)
+    concerned = [each.name for each in experiment.modalities if each.is_table or each.is_features]
     if concerned and rule != HOLDOUT:
         raise RunError(
             f"{run_dir} was trained when other places of {', '.join(concerned)} were held out "
@@ -130,7 +131,7 @@ def read_experiment(run_dir: Path) -> Experiment:
     Raises:
         RunError: there is no such directory, no run in it, or run.json cannot be read.
     """
-    return _read(run_dir, lambda record: from_json(record["experiment"]))
+    return _read(run_dir).experiment
 
 
 def read_origin(run_dir: Path) -> dict[str, str]:
@@ -139,19 +140,43 @@ def read_origin(run_dir: Path) -> dict[str, str]:
     Raises:
         RunError: as in `read_experiment`.
     """
-    return _read(run_dir, lambda record: dict(record.get("imported", {})))
+    return _read(run_dir).imported
 
 
-def _read(run_dir: Path, part: Callable[[dict[str, Any]], T]) -> T:
+class _Record(NamedTuple):
+    """What is read of run.json; it is always read as a whole, so a fault anywhere is told."""
+
+    experiment: Experiment
+    holdout: str | None
+    imported: dict[str, str]
+
+
+def _read(run_dir: Path) -> _Record:
     path = run_dir / RUN_FILE
     if not run_dir.is_dir():
         raise RunError(f"no run directory {str(run_dir)!r}")
     if not path.is_file():
         raise RunError(f"{run_dir} holds no run: expected a file {RUN_FILE}")
     try:
-        return part(json.loads(path.read_text()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
-        raise RunError(f"{path} cannot be read as a run: {error}") from error
+        record = read_json(path, limit=_LARGEST)
+        if not isinstance(record, dict) or "experiment" not in record:
+            raise ValueError(f'expected an object with "experiment", found {_brief(record)}')
+        holdout, imported = record.get("holdout"), record.get("imported", {})
+        if not isinstance(holdout, str | None):
+            raise ValueError(f"holdout: expected a text, found {_brief(holdout)}")
+        texts = isinstance(imported, dict) and all(isinstance(v, str) for v in imported.values())
+        if not texts or ("imported" in record and "file" not in imported):
+            raise ValueError(
+                f'imported: expected texts, one called "file", found {_brief(imported)}'
+            )
+        return _Record(from_json(record["experiment"]), holdout, imported)
+    except (OSError, ValueError) as error:  # a ConfigError is a ValueError
+        raise RunError(f"{path} cannot be read as a run: {str(error)[:1000]}") from error
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:80]} …"
 
 
 @contextmanager
