@@ -249,5 +249,5 @@ def test_encoding_a_whole_cache_again_compares_its_checksums(folder, places, fea
     content = bytearray(path.read_bytes())
     content[-1] ^= 1  # filler, which no read looks at
     path.write_bytes(content)
-    with pytest.raises(DataError, match="00001.array_record: expected SHA-256"), shards.begun():
+    with pytest.raises(DataError, match=r"00001\.array_record: expected SHA-256"), shards.begun():
         pass

@@ -25,12 +25,14 @@ from earth_embed.datasets.preparation.pieces import (
     make_piece,
     read_record,
     remove_leftovers,
+    stamps,
 )
 from earth_embed.datasets.preparation.prepared import (
     PLAN_FILE,
     Totals,
     open_published,
     published_folder,
+    write_checksums,
     write_metadata,
 )
 from earth_embed.datasets.preparation.runners import progress, run_beam, run_processes
@@ -118,6 +120,7 @@ def _prepare(
             _rename(final, unfinished)
         _make(unfinished, pieces, todo, published.examples, work)
         write_metadata(published, unfinished, Totals.of(unfinished, pieces, index.skipped))
+        write_checksums(unfinished, stamps(unfinished, [piece.file for piece in pieces]))
         _rename(unfinished, final)
     return f"prepared {final}: {Totals.of(final, pieces, index.skipped)}"
 
