@@ -23,6 +23,9 @@ class Where:
     """Directory of the run (default: runs/NAME). An existing run is resumed."""
     data_dir: Path | None = None
     """Directory of TFDS data sets (default: TFDS_DATA_DIR, else TFDS's own)."""
+    init_from: Path | None = None
+    """Directory of a run whose weights a new run begins with, at step 0 and with a fresh optimizer.
+    Any setting may differ except the location encoder's."""
     profile: bool = False
     """Write a profile of ten steps to RUN/profile, for TensorBoard or Perfetto."""
     unverified: bool = False
@@ -49,7 +52,7 @@ def train(arguments: list[str]) -> None:
     join(where.coordinator, where.processes, where.process)
     with reporting_lost_process(run_dir):
         sources = partial(open_sources, experiment, where.data_dir)
-        loop.train(experiment, run_dir, sources, where.profile, where.unverified)
+        loop.train(experiment, run_dir, sources, where.profile, where.unverified, where.init_from)
     if is_main():
         print(f"trained {run_dir}; next: earth-embed evaluate {run_dir}")
 

@@ -161,7 +161,7 @@ class Checkpointer:
             CheckpointError: there is no checkpoint, or none is verified and of this model; then
                 nothing is renamed.
         """
-        state, choice = self._restore("state", lambda: like, "last")
+        state, choice = self._restore("state", lambda _: like, "last")
         if not self._read_only:
             from_main(lambda: self._tidy(choice.refused))
             self._manager.reload()
@@ -181,19 +181,40 @@ class Checkpointer:
         Raises:
             CheckpointError: as in `restore_state`.
         """
-        return self._restore("location", like, which)[0]
+        return self._restore("location", lambda _: like(), which)[0]
 
-    def _restore(self, item: str, like: Callable[[], Any], which: str) -> tuple[Any, Choice]:
+    def restore_saved(self, sharding: jax.sharding.Sharding) -> Any:
+        """Restores the newest verified state of any model, as nested dictionaries.
+
+        Args:
+            sharding: Where each array goes.
+
+        Raises:
+            CheckpointError: as in `restore_state`.
+        """
+
+        def like(folder: Path) -> Any:
+            try:
+                saved = ocp.StandardCheckpointHandler().metadata(folder).tree
+            except Exception:  # `_check_arrays` raises it too
+                return {}
+            return jax.tree.map(
+                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), saved
+            )
+
+        return self._restore("state", like, "last")[0]
+
+    def _restore(self, item: str, like: Callable[[Path], Any], which: str) -> tuple[Any, Choice]:
         """An item of the first choice that restores, and that choice."""
         others = [] if item == "state" else [other for other in ITEMS if other != item]
-        refused: dict[int, str] = {}
+        failed: dict[int, str] = {}
         while True:
-            choice = self._choose(which, refused, others)
+            choice = self._choose(which, failed, others)
             step, refused, doubt = choice
             if step is None:
                 raise self._none_left(refused)
             fault = None
-            expected = like()
+            expected = like(self.folder(step) / item)
             args = ocp.args.Composite(**{item: ocp.args.StandardRestore(expected)})
             try:
                 self._check_arrays(step, item, expected)
@@ -201,7 +222,7 @@ class Checkpointer:
             except Exception as error:
                 fault = f"{_UNRESTORED}: {cause(error)}"
             if fault := in_any(fault):
-                refused[step] = fault
+                failed[step] = fault
                 continue
             for other, fault in sorted(refused.items(), reverse=True):
                 if fault != UNFINISHED:

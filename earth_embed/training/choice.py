@@ -60,15 +60,16 @@ def choose(
         refused: Checkpoints already ruled out, and why.
         leave_out: Entries of a checkpoint that will not be read, so their damage does not matter.
         thorough: Also check the checkpoints older than the first good one.
-        unverified: Take checkpoints that do not match their manifests, too.
+        unverified: Take the newest or best even if it does not match its manifest.
     """
-    refused, doubts = dict(refused or {}), {}
+    refused = dict(refused or {})
+    doubts: dict[int, str | None] = {}
     refused |= dict.fromkeys(_missing(checkpoints), "is missing, though its manifest is there")
     for step in reversed(steps_in(checkpoints)):
         if step in refused:
             continue
         fault = _fault(checkpoints / str(step), leave_out)
-        if fault and not unverified:
+        if fault and (not unverified or (which == "last" and doubts)):
             refused[step] = fault
             continue
         doubts[step] = fault

@@ -1,7 +1,7 @@
 """The directory of a run: its lock, and run.json, which is written once and never changed.
 
 run.json              resolved experiment, hold-out rule, versions of the packages that trained it,
-                      and where the weights came from if they were imported
+                      and where weights came from that were imported or begun with
 checkpoints/          the last and the best, by step
 checkpoints.sha256/   sizes and SHA-256 of their files
 metrics.jsonl         one line per logged step
@@ -78,13 +78,19 @@ def check_run(run_dir: Path, experiment: Experiment) -> None:
         )
 
 
-def open_run(run_dir: Path, experiment: Experiment, origin: dict[str, str] | None = None) -> None:
+def open_run(
+    run_dir: Path,
+    experiment: Experiment,
+    origin: dict[str, str] | None = None,
+    init_from: dict[str, str] | None = None,
+) -> None:
     """Creates a run's directory, or checks that this experiment may resume its run.
 
     Args:
         run_dir: The directory.
         experiment: The run's experiment.
         origin: Where the weights came from, if they are imported.
+        init_from: The other run whose weights this one begins with; see `initial.Weights`.
 
     Raises:
         RunError: as in `check_run`.
@@ -103,6 +109,8 @@ def open_run(run_dir: Path, experiment: Experiment, origin: dict[str, str] | Non
     }
     if origin:
         record["imported"] = origin
+    if init_from:
+        record["init_from"] = init_from
     write_text(run_dir / RUN_FILE, json.dumps(record, indent=2) + "\n")
 
 
@@ -114,8 +122,9 @@ def check_holdout(run_dir: Path) -> None:
     Raises:
         RunError: the run reads tables or feature caches, and recorded another rule or none.
     """
-    experiment, rule, _ = _read(run_dir)
-    concerned = [each.name for each in experiment.modalities if each.is_table or each.is_features]
+    run = _read(run_dir)
+    modalities, rule = run.experiment.modalities, run.holdout
+    concerned = [each.name for each in modalities if each.is_table or each.is_features]
     if concerned and rule != HOLDOUT:
         raise RunError(
             f"{run_dir} was trained when other places of {', '.join(concerned)} were held out "
@@ -143,12 +152,22 @@ def read_origin(run_dir: Path) -> dict[str, str]:
     return _read(run_dir).imported
 
 
+def read_init_from(run_dir: Path) -> dict[str, str]:
+    """The other run whose weights a run began with; empty if it drew its own.
+
+    Raises:
+        RunError: as in `read_experiment`.
+    """
+    return _read(run_dir).init_from
+
+
 class _Record(NamedTuple):
     """What is read of run.json; it is always read as a whole, so a fault anywhere is told."""
 
     experiment: Experiment
     holdout: str | None
     imported: dict[str, str]
+    init_from: dict[str, str]
 
 
 def _read(run_dir: Path) -> _Record:
@@ -161,17 +180,25 @@ def _read(run_dir: Path) -> _Record:
         record = read_json(path, limit=_LARGEST)
         if not isinstance(record, dict) or "experiment" not in record:
             raise ValueError(f'expected an object with "experiment", found {_brief(record)}')
-        holdout, imported = record.get("holdout"), record.get("imported", {})
-        if not isinstance(holdout, str | None):
+        if not isinstance(holdout := record.get("holdout"), str | None):
             raise ValueError(f"holdout: expected a text, found {_brief(holdout)}")
-        texts = isinstance(imported, dict) and all(isinstance(v, str) for v in imported.values())
-        if not texts or ("imported" in record and "file" not in imported):
-            raise ValueError(
-                f'imported: expected texts, one called "file", found {_brief(imported)}'
-            )
-        return _Record(from_json(record["experiment"]), holdout, imported)
+        imported = _texts(record, "imported", ("file",))
+        init_from = _texts(record, "init_from", ("run", "step", "sha256"))
+        return _Record(from_json(record["experiment"]), holdout, imported, init_from)
     except (OSError, ValueError) as error:  # a ConfigError is a ValueError
         raise RunError(f"{path} cannot be read as a run: {str(error)[:1000]}") from error
+
+
+def _texts(record: dict[str, Any], name: str, fields: tuple[str, ...]) -> dict[str, str]:
+    """An entry of run.json that is missing, or holds texts, these among them."""
+    if name not in record:
+        return {}
+    entry = record[name]
+    texts = isinstance(entry, dict) and all(isinstance(value, str) for value in entry.values())
+    if not texts or not entry.keys() >= set(fields):
+        expected = f"expected texts, among them {', '.join(fields)}"
+        raise ValueError(f"{name}: {expected}; found {_brief(entry)}")
+    return dict(entry)
 
 
 def _brief(value: Any) -> str:

@@ -132,6 +132,7 @@ def test_what_a_run_leaves(make_experiment, sources, tmp_path, monkeypatch):
         assert_same_state(checkpoints.restore_state(like), saved[step][0])
         checkpoints.close()
         (run / "checkpoints" / str(step)).rename(tmp_path / str(step))
+        (run / "checkpoints.sha256" / f"{step}.json").unlink()
 
 
 def test_the_last_and_the_best_checkpoints_are_kept(sources, tmp_path, monkeypatch):
