@@ -101,7 +101,7 @@ def test_a_run_saved_when_there_was_one_encoder_is_loaded(trained, encoder, plac
         "dropout": 0.0,
     }
     (copy / "run.json").write_text(json.dumps(record))
-    with pytest.warns(FaultWarning, match="is damaged: run.json"):
+    with pytest.warns(FaultWarning, match=r"is damaged: run\.json"):
         again = load(copy, unverified=True)
     assert again.experiment == EXPERIMENT
     np.testing.assert_array_equal(again(places), encoder(places))
