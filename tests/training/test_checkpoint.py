@@ -17,7 +17,7 @@ from earth_embed.files import write_text
 from earth_embed.pretrained.encoder import load
 from earth_embed.training import choice, loop
 from earth_embed.training.checkpoint import Checkpointer
-from earth_embed.training.choice import BEGUN, SCORE, Choice, begin_manifest, choose
+from earth_embed.training.choice import BEGUN, SCORE, Choice, begin_manifest, choose, write_manifest
 from earth_embed.training.loop import train
 from tests.training.runs import (
     SMALL,
@@ -222,8 +222,10 @@ def test_what_cannot_be_verified_is_recorded_by_training_on(sources, run, encode
         with pytest.raises(CheckpointError, match=r"expected run.json in .*\n--unverified"):
             restore()
     assert contents(run) == before
-    with pytest.warns(FaultWarning, match="checkpoint 4 cannot be .*; using it unverified"):
+    with pytest.warns(FaultWarning, match="checkpoint . cannot be verified: .*; using ") as told:
         train(SMALL, run, sources, unverified=True)
+    endings = [str(warning.message).rpartition("; ")[2] for warning in told]
+    assert endings == ["using checkpoint 4, 2 steps later", "using it unverified"]
     same_params(load(run)._params, encoders[4])
 
 
@@ -301,6 +303,9 @@ def test_a_checkpoint_of_another_model_is_passed_over(sources, run, tmp_path, en
         name = "4" if folder == "checkpoints" else "4.json"
         shutil.move(run / folder / name, tmp_path / name)
         shutil.move(tmp_path / "other" / folder / name, run / folder / name)
+    with pytest.warns(FaultWarning, match=r"checkpoint 4 is damaged: run\.json: .* checkpoint 2"):
+        same_params(load(run)._params, encoders[2])
+    write_manifest(run / "checkpoints" / "4")
     message = "checkpoint 4 cannot be restored: .*shape.*; using checkpoint 2, 2 steps earlier"
     with pytest.warns(FaultWarning, match=message):
         same_params(load(run)._params, encoders[2])
