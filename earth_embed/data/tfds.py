@@ -143,7 +143,7 @@ def _check_files(dataset: str, folder: Path) -> None:
             )
         return
     if damage:
-        how = f"earth-embed prepare {dataset} --source DIR makes only damaged files anew"
+        how = f"earth-embed prepare {dataset} --source DIR --verify makes only damaged files anew"
         raise DataError(
             f"{next(iter(damage.values()))} "
             f"({how if from_files else f'remove {folder}, and it is made anew'})"
