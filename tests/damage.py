@@ -2,30 +2,48 @@
 
 from hypothesis import strategies as st
 
-
-@st.composite
-def damages(draw):
-    """What to do to a folder: a list of one or two (kind, numbers); see `do_damage`."""
-    number = st.integers(0, 2**31)
-    kinds = st.sampled_from(["flip", "flip", "cut", "delete", "swap", "append", "repeat"])
-    return draw(st.lists(st.tuples(kinds, number, number, number), min_size=1, max_size=2))
+KINDS = ["flip", "digit", "digit", "cut", "delete", "swap", "append", "repeat"]
 
 
-def do_damage(folder, damage):
-    """Damages files of a folder and returns what was done, for the message of a failed test."""
+NUMBER = st.integers(0, 2**31)
+
+
+def damage_to(file=NUMBER, kinds=KINDS):
+    """One (kind, three numbers) for `do_damage`; 2 n + 1 is the n-th of its favourites, sorted."""
+    return st.tuples(st.sampled_from(kinds), file, NUMBER, NUMBER)
+
+
+def damages():
+    """What to do to a folder."""
+    return st.lists(damage_to(), min_size=1, max_size=3)
+
+
+def do_damage(folder, damage, favourites=()):
+    """Damages files of a folder, half of the time these, the names of a few that matter most.
+
+    Returns:
+        What was done, for the message of a failed test.
+    """
     done = []
     for kind, which, where, how in damage:
         files = sorted(path for path in folder.rglob("*") if path.is_file())
-        path, other = files[which % len(files)], files[how % len(files)]
+        likely = [path for path in files if str(path.relative_to(folder)) in favourites]
+        among = likely if which % 2 and likely else files
+        path = among[which // 2 % len(among)]
         content = bytearray(path.read_bytes())
         at = where % max(1, len(content))
         done.append((kind, str(path.relative_to(folder)), at, how))
+        digits = [i for i, byte in enumerate(content) if 48 <= byte < 58]
         if kind == "delete":
             path.unlink()
             continue
         if kind == "swap":
-            content, theirs = other.read_bytes(), content
-            other.write_bytes(theirs)
+            other = files[how % len(files)]
+            theirs = other.read_bytes()
+            other.write_bytes(content)
+            content = theirs
+        elif kind == "digit" and digits:  # another number, in a file that can still be read
+            content[digits[where % len(digits)]] = 48 + how % 10
         elif kind == "flip" and content:
             content[at] ^= 1 + how % 255
         elif kind == "cut":
