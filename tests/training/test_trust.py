@@ -10,6 +10,7 @@ import pytest
 from hypothesis import strategies as st
 
 from earth_embed.cells import HOLDOUT
+from earth_embed.cli import main
 from earth_embed.config.files import to_json
 from earth_embed.errors import EarthEmbedError, FaultWarning, RunError
 from earth_embed.pretrained.encoder import load
@@ -177,3 +178,27 @@ def test_any_run_file_with_weights_is_loaded_unverified_or_is_one_error(data, fi
     assert told
     assert encoder is None or encoder.experiment == read_experiment(run)
     assert outcome(lambda: load(run))[0] is None
+
+
+def test_the_command_needs_unverified_and_then_warns(finished, tmp_path, capsys):
+    run = shutil.copytree(finished, tmp_path / "run")
+    shutil.rmtree(run / "checkpoints.sha256")
+    (tmp_path / "places.csv").write_text("lon,lat\n8.5,47.4\n")
+    command = ["embed", str(run), str(tmp_path / "places.csv"), "-o", str(tmp_path / "out.csv")]
+    with pytest.raises(SystemExit, match="2"):
+        main(command)
+    said = capsys.readouterr().err.splitlines()
+    assert said[1].startswith("  checkpoint 4 cannot be verified: checkpoints.sha256/4.json: ")
+    assert said[-1].startswith("--unverified (in Python, unverified=True) uses the newest checkpoi")
+    assert not (tmp_path / "out.csv").exists()
+    main([*command, "--unverified"])
+    assert "warning: checkpoint 4 cannot be verified" in capsys.readouterr().err
+    found = np.loadtxt(tmp_path / "out.csv", delimiter=",", skiprows=1)[2:]
+    np.testing.assert_allclose(found, load(finished)(8.5, 47.4)[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("command", ["embed", "map", "evaluate", "diagnose", "train quickstart"])
+def test_every_command_that_reads_weights_has_the_option(command, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([*command.split(), "--help"])
+    assert "--unverified" in capsys.readouterr().out
