@@ -185,13 +185,13 @@ def _files(checkpoint: Path) -> set[str]:
 
 def _missing(checkpoints: Path) -> list[int]:
     """The steps newer than every checkpoint whose manifests are there: someone deleted them."""
-    steps = steps_in(checkpoints)
-    return [
+    recorded = [
         int(manifest.stem)
         for manifest in _manifests(checkpoints)
-        if steps and manifest.stem.isdecimal() and int(manifest.stem) > steps[-1]
-        if not _is_begun(manifest)
+        if manifest.stem.isdecimal() and not _is_begun(manifest)
     ]
+    steps = steps_in(checkpoints)  # after the manifests: a run that trains may just add both
+    return [step for step in recorded if steps and step > steps[-1]]
 
 
 def _read_manifest(manifest: Path) -> dict[str, Stamp]:
