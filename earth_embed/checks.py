@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import math
+import sys
 import types
 import typing
 from typing import Any
@@ -97,7 +97,8 @@ def _fits(value: object, kind: Any) -> bool:
     if origin in (typing.Union, types.UnionType):
         return any(_fits(value, choice) for choice in inner)
     if kind is float:
-        return type(value) in (int, float) and math.isfinite(typing.cast(float, value))
+        # An int may be too large for a float.
+        return type(value) in (int, float) and abs(typing.cast(float, value)) <= sys.float_info.max
     return type(value) is kind
 
 

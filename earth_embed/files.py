@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -87,6 +89,42 @@ def sha256(path: Path) -> str:
         raise DataError(f"cannot read {path}: {error}") from error
 
 
+def read_json(path: Path, limit: int = 1 << 26) -> Any:
+    """The values of a JSON file that this package wrote, which no longer need be what it wrote.
+
+    Args:
+        path: The file, in UTF-8.
+        limit: The largest size in bytes.
+
+    Raises:
+        OSError: the file is missing or cannot be read.
+        ValueError: it is no JSON, repeats a name in an object, holds NaN or an infinity, is nested
+            too deep, or is too large. The message says what was found.
+    """
+
+    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(values := dict(pairs)) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"the name {twice[:60]!r} twice in one object")
+        return values
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant}, which is no JSON")
+
+    with path.open("rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise ValueError(f"more than {limit:,} bytes")
+    try:
+        text = content.decode("utf-8")
+        return json.loads(text, object_pairs_hook=distinct, parse_constant=refuse)
+    except RecursionError as error:
+        raise ValueError("values nested too deep") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"what is no JSON: {error}") from error
+
+
 @dataclass(frozen=True)
 class Stamp:
     """Size and hexadecimal SHA-256 of a file when it was finished. Manifests are made of these."""
@@ -103,6 +141,18 @@ class Stamp:
         """
         digest = sha256(path)
         return cls(path.stat().st_size, digest)
+
+    @classmethod
+    def from_json(cls, entry: Any, size: str = "size") -> Stamp:
+        """Reads a stamp from an object with its size, under this name, and "sha256".
+
+        Raises:
+            ValueError: it holds no stamp.
+        """
+        found = (entry.get(size), entry.get("sha256")) if isinstance(entry, dict) else ()
+        if tuple(map(type, found)) != (int, str):
+            raise ValueError(f"{str(entry)[:80]} instead of a size and a SHA-256")
+        return cls(*found)
 
     def damage(self, path: Path, contents: bool = True, brief: bool = False) -> str | None:
         """How a file differs from its stamp; None if it does not.

@@ -39,6 +39,8 @@ class Evaluate:
     diagnose: bool = False
     """First diagnose the run's last checkpoint, as `earth-embed diagnose` does. The report includes
     the run's diagnosis, new or old, if it is of the evaluated checkpoint."""
+    unverified: bool = False
+    """Use the newest checkpoint that can be read, even if its checksums do not match."""
 
 
 def evaluate(arguments: list[str]) -> None:
@@ -62,7 +64,7 @@ def evaluate(arguments: list[str]) -> None:
                 f"--diagnose with --which {options.which}: expected --which last, since a run is "
                 "diagnosed in its last state"
             )
-        diagnose_run(options.run, data_dir=options.data_dir)
+        diagnose_run(options.run, data_dir=options.data_dir, unverified=options.unverified)
     evaluate_run(
         options.run,
         split=options.split,
@@ -73,6 +75,7 @@ def evaluate(arguments: list[str]) -> None:
         own_tasks=own_tasks,
         extra_runs=options.also,
         diagnosis=read_section(options.run, options.which),
+        unverified=options.unverified,
     )
 
 
@@ -84,6 +87,8 @@ class Diagnose:
     """Directory of the run."""
     data_dir: DataDir = None
     """Directory of TFDS data sets."""
+    unverified: bool = False
+    """Use the newest checkpoint that can be read, even if its checksums do not match."""
 
 
 def diagnose(arguments: list[str]) -> None:
@@ -96,7 +101,9 @@ def diagnose(arguments: list[str]) -> None:
     with phase("importing JAX and Matplotlib"):
         from earth_embed.diagnosis.run import diagnose_run
 
-    diagnosis = diagnose_run(options.run, data_dir=options.data_dir, settings=settings)
+    diagnosis = diagnose_run(
+        options.run, data_dir=options.data_dir, settings=settings, unverified=options.unverified
+    )
     for name, found in diagnosis.modalities.items():
         print(
             f"{name}: loss {found.loss:.3f} on {found.trained_on} training examples, of which "

@@ -55,7 +55,8 @@ def prepare(arguments: list[str]) -> None:
             said = verify(options.dataset, options.data_dir, work.workers)
         print(said)
     else:
-        print(f"prepared {tfds.prepare(options.dataset, options.data_dir).data_path}")
+        builder = tfds.prepare(options.dataset, options.data_dir, download=True)
+        print(f"prepared {builder.data_path}")
 
 
 @dataclass(frozen=True)

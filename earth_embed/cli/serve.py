@@ -35,6 +35,8 @@ class Embed:
     """Checkpoint: the last, or the best by validation retrieval@1."""
     smoothing_km: float = 0.0
     """Smooth the encoder's spherical harmonics with a heat kernel of this standard deviation."""
+    unverified: bool = False
+    """Use the newest checkpoint that can be read, even if its checksums do not match."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class Map:
     """Checkpoint: the last, or the best by validation retrieval@1."""
     smoothing_km: float = 0.0
     """Smooth the encoder's spherical harmonics with a heat kernel of this standard deviation."""
+    unverified: bool = False
+    """Use the newest checkpoint that can be read, even if its checksums do not match."""
 
 
 def embed(arguments: list[str]) -> None:
@@ -93,5 +97,5 @@ def _encoder(options: Embed | Map) -> LocationEncoder:
     """The run's encoder, smoothed on request."""
     from earth_embed.pretrained.encoder import load
 
-    encoder = load(options.run, options.which)
+    encoder = load(options.run, options.which, options.unverified)
     return encoder.smoothed(options.smoothing_km) if options.smoothing_km else encoder

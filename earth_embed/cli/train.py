@@ -31,8 +31,13 @@ class Where:
     """Directory of the run. An existing run is resumed."""
     data_dir: DataDir = None
     """Directory of TFDS data sets."""
+    init_from: Annotated[Path | None, optional("fresh weights", "RUN")] = None
+    """A run whose weights a new run begins with, at step 0 and with a fresh optimizer. Any setting
+    may differ except the location encoder's."""
     profile: bool = False
     """Write a profile of ten steps to RUN/profile, for TensorBoard or Perfetto."""
+    unverified: bool = False
+    """Resume from the newest checkpoint that can be read, even if its checksums do not match."""
     coordinator: Coordinator = None
     """To train with several processes: the address of process 0, or "auto" to ask the cluster."""
     processes: ProcessCount = None
@@ -57,7 +62,7 @@ def train(arguments: list[str]) -> None:
             be_quiet()
     with reporting_lost_process(run_dir):
         sources = partial(open_sources, experiment, where.data_dir)
-        loop.train(experiment, run_dir, sources, where.profile)
+        loop.train(experiment, run_dir, sources, where.profile, where.unverified, where.init_from)
     if is_main():
         print(f"trained {run_dir}; next: earth-embed evaluate {run_dir}")
 

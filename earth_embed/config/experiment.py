@@ -34,9 +34,9 @@ class Modality(Checked, owner="modalities[{0.name!r}]"):
     name: str
     """Name of the modality in metrics and parameters."""
     dataset: str
-    """A TFDS builder ("blue_marble", or "blue_marble/tiny" with a config), a CSV, JSON lines or
-    Parquet table with columns lon and lat (degrees), or a features.json written by
-    `earth-embed features`."""
+    """A TFDS data set ("blue_marble", or "blue_marble/tiny" with a config): one of this package's
+    or your own, or one that is prepared on disk. Or a CSV, JSON lines or Parquet table with columns
+    lon and lat (degrees), or a features.json written by `earth-embed features`."""
     field: str
     """The TFDS feature or table column that holds the sample. For a table, also a .npy file beside
     it with one row per table row. For a features.json: "features"."""

@@ -19,6 +19,9 @@ _FREE = ("mesh.", "input.", "optimizer.not_finite")
 """Settings that a resumed run may change: they affect its speed or its reaction to faults, and no
 number that it has computed already."""
 
+_DEEPEST = 20
+"""Fields inside one another, such as combined encoders of combined encoders."""
+
 PACKAGED = {quickstart.experiment.name: quickstart.experiment}
 """Experiments that come with the package."""
 
@@ -68,17 +71,14 @@ def to_json(experiment: Experiment) -> dict[str, Any]:
     return cast(dict[str, Any], _plain(Experiment, experiment))
 
 
-def from_json(values: dict[str, Any]) -> Experiment:
+def from_json(values: Any) -> Experiment:
     """Reads what `to_json` writes, and what earlier versions wrote.
 
     Raises:
-        ConfigError: a field is unknown or missing.
+        ConfigError: a field is unknown or missing, or a value is not of its type.
     """
-    location = values.get("location", {})
-    if "degree" in location:
-        values = values | {"location": _harmonics_and_siren(location)}
-    if "modalities" in values:
-        values = values | {"modalities": list(map(_with_geo_layers, values["modalities"]))}
+    if isinstance(values, dict):
+        values = values | {k: read(values[k]) for k, read in _EARLIER.items() if k in values}
     return _build(Experiment, values, "experiment")
 
 
@@ -148,11 +148,16 @@ def _plain(kind: Any, value: Any) -> Any:
 
 def _build(kind: Any, values: Any, where: str) -> Any:
     """Rebuilds a dataclass of the configuration from JSON values."""
+    if where.count(".") > _DEEPEST:
+        raise ConfigError(f"{where}: expected at most {_DEEPEST} fields inside one another")
     choices = _choices(kind)
+    if (choices or dataclasses.is_dataclass(kind)) and not isinstance(values, dict):
+        raise ConfigError(f"{where} = {str(values)[:80]!r}: expected an object")
     if choices:
-        name = values.get("kind") if isinstance(values, dict) else None
-        if name not in choices:
-            raise ConfigError(f"{where}.kind = {name!r}: expected one of {sorted(choices)}")
+        name = values.get("kind")
+        if not isinstance(name, str) or name not in choices:
+            found = str(name)[:80]
+            raise ConfigError(f"{where}.kind = {found!r}: expected one of {sorted(choices)}")
         rest = {key: value for key, value in values.items() if key != "kind"}
         return _build(choices[name], rest, where)
     if dataclasses.is_dataclass(kind):
@@ -166,6 +171,8 @@ def _build(kind: Any, values: Any, where: str) -> Any:
         except TypeError as error:
             raise ConfigError(f"{where}: {error}") from error
     if typing.get_origin(kind) is tuple:
+        if not isinstance(values, list):
+            raise ConfigError(f"{where} = {str(values)[:80]!r}: expected a list")
         item = typing.get_args(kind)[0]
         return tuple(_build(item, value, f"{where}[{i}]") for i, value in enumerate(values))
     return values
@@ -179,8 +186,10 @@ def _choices(kind: Any) -> dict[str, Any]:
     return {k.__name__: k for k in inner if dataclasses.is_dataclass(k)}
 
 
-def _harmonics_and_siren(values: dict[str, Any]) -> dict[str, Any]:
-    """The location encoder of runs from when it was always SphericalHarmonics and Siren."""
+def _harmonics_and_siren(values: Any) -> Any:
+    """The location encoder, also of runs from when it was always SphericalHarmonics and Siren."""
+    if not isinstance(values, dict) or not {"degree", "features"} <= values.keys():
+        return values
     rest = {key: value for key, value in values.items() if key not in ("degree", "features")}
     return {
         "kind": "LocationConfig",
@@ -190,9 +199,15 @@ def _harmonics_and_siren(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _with_geo_layers(modality: dict[str, Any]) -> dict[str, Any]:
-    """A modality of runs saved when its `geo_layers` were called `layers`."""
-    return {"geo_layers" if key == "layers" else key: v for key, v in modality.items()}
+def _with_geo_layers(modalities: Any) -> Any:
+    """The modalities, also of runs saved when their `geo_layers` were called `layers`."""
+    if not isinstance(modalities, list) or not all(isinstance(each, dict) for each in modalities):
+        return modalities
+    new = {"layers": "geo_layers"}
+    return [{new.get(key, key): value for key, value in each.items()} for each in modalities]
+
+
+_EARLIER = {"location": _harmonics_and_siren, "modalities": _with_geo_layers}
 
 
 def _flatten(values: Any, prefix: str = "") -> dict[str, Any]:

@@ -7,11 +7,14 @@ A folder holds
     00000.array_record, …     one record per row: (K, 2 + D) float32, little-endian
 
 where each of the K views is lon, lat and D features. The first view is the plain one.
+
+Opening compares the sizes of the shards and the SHA-256 of places.npy. array_record keeps a hash of
+every block, which each read compares, and each read compares the places of its rows. The SHA-256 of
+whole shards is compared by `earth-embed features`, called again.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +26,7 @@ from earth_embed.cells import HOLDOUT, rows_of_split
 from earth_embed.coordinates import check_lonlat
 from earth_embed.data.sources import Examples, Source, Views, open_npy
 from earth_embed.errors import DataError, require
-from earth_embed.files import Stamp, sha256
+from earth_embed.files import Stamp, read_json, sha256
 
 FEATURES_FILE, PLACES_FILE, FIELD = "features.json", "places.npy", "features"
 
@@ -72,17 +75,8 @@ def open_features(path: Path, field: str, split: str) -> Source:
             f"expected {HOLDOUT!r}): the same `earth-embed features` command brings it up to "
             "date, and encodes nothing again"
         )
-    try:
-        shape = Shape(*(int(record[name]) for name in Shape._fields))
-        shards = {
-            str(shard["file"]): Stamp(int(shard["bytes"]), str(shard["sha256"]))
-            for shard in record["shards"]
-        }
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{path} is no record of features: expected rows, views, dim and shards"
-        ) from error
-    _check_sizes(path.parent, shards)
+    shape, shards = read_shards(path, record)
+    check_shards(path.parent, shards)
     records = Records(path.parent, list(shards), shape)
     places = _read_places(path.with_name(PLACES_FILE), shape.rows, record.get("places_sha256"))
     rows = rows_of_split(places, split, path)
@@ -97,7 +91,7 @@ def read_features_file(path: Path) -> dict[str, Any]:
         DataError: it is unreadable, or missing because the folder is unfinished.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
     except FileNotFoundError as error:
         raise DataError(
             f"no {path}: `earth-embed features` writes it last; the same command finishes "
@@ -108,6 +102,26 @@ def read_features_file(path: Path) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise DataError(f"{path} is no record of features: found {type(record).__name__}")
     return record
+
+
+def read_shards(path: Path, record: Mapping[str, Any]) -> tuple[Shape, dict[str, Stamp]]:
+    """The shape that a features.json names, and its shards and their stamps, in order.
+
+    Raises:
+        DataError: they are missing, or a shard is named twice.
+    """
+    try:
+        shape = Shape(*(record[name] for name in Shape._fields))
+        shards = {s["file"]: Stamp.from_json(s, "bytes") for s in record["shards"]}
+        if {type(number) for number in shape} != {int} or min(shape) < 1:
+            raise ValueError
+        if not shards or len(shards) < len(record["shards"]):
+            raise ValueError
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path} is no record of features: expected rows, views, dim and shards"
+        ) from error
+    return shape, shards
 
 
 class Records:
@@ -133,26 +147,41 @@ class Records:
             raise DataError(
                 f"{folder}: expected {shape.rows} rows, found {len(self._records)} in its shards"
             )
+        self.read(np.zeros(1, np.int64), 0)  # raises if the records are of another size
 
-    def read(self, rows: np.ndarray, view: int) -> np.ndarray:
+    def read(self, rows: np.ndarray, view: int, places: np.ndarray | None = None) -> np.ndarray:
         """One view of some rows, (B, 2 + D) float32: lon, lat, features.
 
+        Args:
+            rows: (B,) numbers of the rows.
+            view: Index of the view.
+            places: (B, 2) degrees: the places that the rows' plain views must have. Others mean
+                that shards were exchanged, and held-out samples would be trained on.
+
         Raises:
-            DataError: a record is damaged.
+            DataError: a record is damaged, or another place's.
         """
         try:
             records = self._records.__getitems__(rows.tolist())
         except RuntimeError as error:  # from riegeli, whose blocks have checksums
             raise DataError(f"{self.folder} cannot be read: {error}") from error
         _, views, dim = self._shape
+        size = 4 * views * (2 + dim)
+        for row, record in zip(rows, records, strict=True):
+            if len(record) != size:
+                raise DataError(
+                    f"{self.folder}: expected {size:,} bytes in row {row}, found {len(record):,}"
+                )
+        plain = np.frombuffer(b"".join(record[:8] for record in records), "<f4").reshape(-1, 2)
+        if places is not None and (strange := (plain != places).any(axis=1)).any():
+            first = int(np.argmax(strange))
+            raise DataError(
+                f"{self.folder}: expected row {rows[first]} at {places[first].tolist()}, found "
+                f"{plain[first].tolist()}"
+            )
         start = view * 4 * (2 + dim)
         found = np.empty((len(rows), 2 + dim), "<f4")
         for i, record in enumerate(records):
-            if len(record) != 4 * views * (2 + dim):
-                raise DataError(
-                    f"{self.folder}: expected {4 * views * (2 + dim):,} bytes in row {rows[i]}, "
-                    f"found {len(record):,}"
-                )
             found[i] = np.frombuffer(record, "<f4", 2 + dim, start)
         return found.astype(np.float32, copy=False)
 
@@ -177,27 +206,16 @@ class CachedView:
         return len(self.rows)
 
     def gather(self, indices: np.ndarray) -> Examples:
-        """Reads examples by index.
-
-        Raises:
-            DataError: a plain view's place differs from places.npy. The shards were exchanged, and
-                held-out samples would be trained on.
-        """
+        """Reads examples by index; raises as `Records.read`."""
         rows = self.rows[indices]
-        found = self.records.read(rows, self.view)
-        if self.view == 0 and (strange := (found[:, :2] != self.places[rows]).any(axis=1)).any():
-            first = int(np.argmax(strange))
-            raise DataError(
-                f"{self.records.folder}: expected row {rows[first]} at "
-                f"{self.places[rows[first]].tolist()}, found {found[first, :2].tolist()}"
-            )
+        found = self.records.read(rows, self.view, self.places[rows])
         return {"sample": found[:, 2:], "lonlat": found[:, :2]}
 
 
-def _check_sizes(folder: Path, shards: Mapping[str, Stamp]) -> None:
-    """Raises a DataError that names every shard of another size."""
+def check_shards(folder: Path, shards: Mapping[str, Stamp], contents: bool = False) -> None:
+    """Raises a DataError that names every shard of another size, or with other contents."""
     files = {folder / name: stamp for name, stamp in shards.items()}
-    damage = {file: stamp.damage(file, contents=False) for file, stamp in files.items()}
+    damage = {file: stamp.damage(file, contents) for file, stamp in files.items()}
     if wrong := [f"{file}: {what}" for file, what in damage.items() if what]:
         raise DataError("; ".join(wrong))
 

@@ -5,9 +5,11 @@ TensorFlow is imported only when a data set is prepared or opened.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
@@ -20,14 +22,14 @@ from earth_embed.cells import ROLES
 from earth_embed.coordinates import check_lonlat
 from earth_embed.data.sources import SMALL, Examples, Source, allocate, encode_text
 from earth_embed.datasets.catalogue import FROM_FILES
-from earth_embed.datasets.preparation.pieces import damaged_files
 from earth_embed.datasets.preparation.prepared import (
-    has_checksums,
+    CHECKSUMS_FILE,
+    check_files,
     open_published,
-    prepared_files,
     published_folder,
+    write_checksums,
 )
-from earth_embed.errors import DataError, require
+from earth_embed.errors import DataError, FaultWarning, require
 from earth_embed.files import one_at_a_time
 from earth_embed.images import decode_image
 from earth_embed.progress import in_command, phase
@@ -45,21 +47,27 @@ Decoder = Callable[[Sequence[Any]], np.ndarray]
 """B stored values → (B, ...)."""
 
 
-def prepare(dataset: str, data_dir: str | os.PathLike[str] | None) -> tfds.core.DatasetBuilder:
+def prepare(
+    dataset: str, data_dir: str | os.PathLike[str] | None, download: bool = False
+) -> tfds.core.DatasetBuilder:
     """Prepares a data set on disk, unless it is there already.
+
+    The name may come from another's run, so nothing is downloaded unless the user asks for it.
 
     Args:
         dataset: "name" or "name/config": one of `cells.ROLES`, which are made from other packages'
-            files without a download; one of `FROM_FILES`; or another that TFDS knows.
+            files without a download; one of `FROM_FILES`; one whose builder the user registered
+            with TFDS; or one that is prepared in `data_dir`.
         data_dir: Where data sets are kept; None for TFDS's default (TFDS_DATA_DIR, or
             ~/tensorflow_datasets).
+        download: Let TFDS download and prepare others that it knows.
 
     Returns:
         The TFDS builder of the prepared data set.
 
     Raises:
-        DataError: there is no such data set, it cannot be fetched or written, or a file's size
-            differs from the one recorded when it was made.
+        DataError: there is no such data set, it cannot be fetched or written, or a file differs
+            from what was recorded when it was made; see `check_files`.
         EarthEmbedError: a package that it needs is missing.
     """
     tfds = import_tfds()
@@ -68,8 +76,12 @@ def prepare(dataset: str, data_dir: str | os.PathLike[str] | None) -> tfds.core.
     try:
         if dataset in FROM_FILES:
             builder = open_published(dataset, published_folder(dataset, data_dir))
-        else:
+        elif download or _is_registered(dataset):
             builder = tfds.builder(dataset, data_dir=data_dir, file_format="array_record")
+        else:
+            builder = tfds.core.read_only_builder.builder_from_files(
+                dataset, data_dir=data_dir, file_format="array_record"
+            )
         if not Path(builder.data_path).exists():
             # All processes of a run on this host ask for it at once; the first one makes it.
             with (
@@ -78,7 +90,9 @@ def prepare(dataset: str, data_dir: str | os.PathLike[str] | None) -> tfds.core.
                 one_at_a_time(Path(builder.data_path).parent),
             ):
                 builder = tfds.builder(dataset, data_dir=data_dir, file_format="array_record")
-                builder.download_and_prepare(file_format="array_record")
+                if not Path(builder.data_path).exists():
+                    builder.download_and_prepare(file_format="array_record")
+                    write_checksums(Path(builder.data_path))
     except DataError:
         raise
     except ImportError as error:
@@ -90,15 +104,11 @@ def prepare(dataset: str, data_dir: str | os.PathLike[str] | None) -> tfds.core.
         raise DataError(f"cannot prepare the data set {dataset!r} in {place}: {error}") from error
     except ValueError as error:
         raise DataError(
-            f"no data set {dataset!r}: expected one of {', '.join(ROLES)} (or name/tiny), or "
-            f"another that TFDS knows: {str(error).strip().splitlines()[0]}"
+            f"no data set {dataset!r}: expected one of {', '.join(ROLES)} (or name/tiny), or one "
+            "that is prepared on disk (earth-embed prepare NAME downloads others that TFDS knows): "
+            f"{str(error).strip().splitlines()[0]}"
         ) from error
-    files = prepared_files(builder) if has_checksums(builder) else []
-    if damage := damaged_files(files, threads=8):
-        raise DataError(
-            f"{next(iter(damage.values()))} (earth-embed prepare {dataset} --source DIR makes "
-            "only damaged files anew)"
-        )
+    _check_files(dataset, Path(builder.data_path))
     return builder
 
 
@@ -114,6 +124,51 @@ def _tfds_on_stderr(tfds: Any) -> Iterator[None]:
             yield
     finally:
         tfds.enable_progress_bar()
+
+
+def _is_registered(dataset: str) -> bool:
+    """Whether code of this package or of the user registered a builder; TFDS's own download."""
+    name, colon, _ = dataset.partition("/")[0].partition(":")
+    if colon:  # a community's, which TFDS looks up in the network
+        return False
+    tfds = import_tfds()
+    try:
+        kind = tfds.builder_cls(name)
+    except (ValueError, tfds.core.registered.DatasetNotFoundError):
+        return False
+    return not kind.__module__.startswith("tensorflow_datasets.")
+
+
+def _check_files(dataset: str, folder: Path) -> None:
+    """Compares a data set with its checksums; other packages' data sets need have none.
+
+    Raises:
+        DataError: a file differs.
+    """
+    from_files = dataset in FROM_FILES
+    ours = from_files or dataset.partition("/")[0] in ROLES
+    if ours and not (folder / CHECKSUMS_FILE).exists():
+        with contextlib.suppress(OSError), one_at_a_time(folder.parent):
+            pass  # wait for a process that is just making it
+    try:
+        damage = check_files(folder)
+    except FileNotFoundError:
+        if ours:
+            how = f"earth-embed prepare {dataset} --verify records them"
+            warnings.warn(
+                f"the data set {dataset!r} in {folder} cannot be verified: expected "
+                f"{CHECKSUMS_FILE}, found no such file; it is read as it is "
+                f"({how if from_files else 'remove the folder, and it is made anew'})",
+                FaultWarning,
+                stacklevel=3,
+            )
+        return
+    if damage:
+        how = f"earth-embed prepare {dataset} --source DIR --verify makes only damaged files anew"
+        raise DataError(
+            f"{next(iter(damage.values()))} "
+            f"({how if from_files else f'remove {folder}, and it is made anew'})"
+        )
 
 
 def open_tfds(
@@ -223,7 +278,7 @@ def _open_records(builder: Any, fields: Sequence[str], split: str) -> Any:
 def _read(records: Any, indices: Sequence[int]) -> list[dict[str, Any]]:
     try:
         return records.__getitems__(indices)
-    except RuntimeError as error:  # from array_record: damaged or missing files
+    except Exception as error:  # from array_record, if files are damaged; or from TFDS's parser
         raise DataError(f"{records.dataset_info.full_name!r} cannot be read: {error}") from error
 
 

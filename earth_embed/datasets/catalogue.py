@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from earth_embed.datasets.mp16 import Mp16
 from earth_embed.datasets.preparation.index import PublishedFiles
-from earth_embed.datasets.preparation.pieces import damaged_files
+from earth_embed.datasets.preparation.pieces import damaged_files, stamps
 from earth_embed.datasets.preparation.prepared import (
+    CHECKSUMS_FILE,
     PLAN_FILE,
-    has_checksums,
+    check_files,
     open_published,
     prepared_files,
     published_folder,
+    write_checksums,
 )
 from earth_embed.datasets.s2_100k import S2100k
 from earth_embed.datasets.wikipedia import Wikipedia
@@ -42,6 +46,9 @@ def from_files(dataset: str, source: Path, image_size: int | None = None) -> Pub
 def verify(dataset: str, data_dir: Path | None, workers: int) -> str:
     """Compares every file of a prepared data set with its SHA-256.
 
+    A data set of an earlier version has checksums of its examples alone; all its files are recorded
+    now.
+
     Returns:
         One line that says how much was read.
 
@@ -52,10 +59,15 @@ def verify(dataset: str, data_dir: Path | None, workers: int) -> str:
     _check_name(dataset)
     folder = published_folder(dataset, data_dir)
     builder = open_published(dataset, folder)
-    if not has_checksums(builder):
+    if not (folder / PLAN_FILE).is_file():
         raise DataError(f"{folder} has no {PLAN_FILE}: it was not made by this command")
     files = prepared_files(builder)
-    if damage := damaged_files(files, workers, contents=True):
+    damage: Mapping[Any, str]
+    if (folder / CHECKSUMS_FILE).exists():
+        damage = check_files(folder, workers, contents=True)
+    elif not (damage := damaged_files(files, workers, contents=True)):
+        write_checksums(folder, stamps(folder, [file.name for file in files]))
+    if damage:
         raise DataError(
             "; ".join(damage.values())
             + f" (earth-embed prepare {dataset} --source DIR --verify makes only "

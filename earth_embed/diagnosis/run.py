@@ -48,6 +48,7 @@ def diagnose_run(
     *,
     data_dir: str | Path | None = None,
     settings: Settings | None = None,
+    unverified: bool = False,
 ) -> Diagnosis:
     """Diagnoses a run's last state; writes diagnosis.json and report.html into RUN/diagnosis.
 
@@ -55,6 +56,7 @@ def diagnose_run(
         run_dir: Directory of a run that was trained here.
         data_dir: Directory of TFDS data sets; None for TFDS's default.
         settings: How much to look at; None for the defaults.
+        unverified: Use the newest checkpoint that can be read, whatever its checksums.
 
     Raises:
         RunError: there is no run, it holds imported weights or follows another hold-out rule, or
@@ -70,7 +72,7 @@ def diagnose_run(
         sources = open_sources(experiment, None if data_dir is None else Path(data_dir))
     training = {name: splits.train for name, splits in sources.items()}
     with phase("restoring the last checkpoint"):
-        towers, state = load_towers(run_dir, training)
+        towers, state = load_towers(run_dir, training, unverified)
     encoder = ExampleEncoder(towers, state.params)
     try:
         folder.mkdir(exist_ok=True)  # before the work, so that an unwritable run fails at once
@@ -110,13 +112,16 @@ def diagnose_run(
     return diagnosis
 
 
-def load_towers(run_dir: Path, sources: Mapping[str, Source]) -> tuple[Towers, TrainState]:
+def load_towers(
+    run_dir: Path, sources: Mapping[str, Source], unverified: bool = False
+) -> tuple[Towers, TrainState]:
     """Loads all towers of a run that was trained here, and its last state, onto one device.
 
     Args:
         run_dir: The run's directory.
         sources: Examples of each modality; the shapes of the samples determine its tower's
             parameters.
+        unverified: See `pretrained.encoder.load`.
 
     Raises:
         RunError: there is no run, or it holds imported weights, which have no modality towers.
@@ -130,7 +135,7 @@ def load_towers(run_dir: Path, sources: Mapping[str, Source]) -> tuple[Towers, T
         )
     towers = Towers(experiment)
     like = on_one_device(partial(Updater(towers).init, one_sample_each(sources)))
-    with closing(Checkpointer(run_dir)) as checkpoints:
+    with closing(Checkpointer(run_dir, unverified=unverified)) as checkpoints:
         return towers, checkpoints.restore_state(like)
 
 

@@ -40,6 +40,7 @@ def evaluate_run(
     own_tasks: Sequence[Task] = (),
     extra_runs: Sequence[str | Path] = (),
     diagnosis: Markup | None = None,
+    unverified: bool = False,
 ) -> Results:
     """Evaluates a run; writes results.json and report.html into RUN/evaluation.
 
@@ -59,6 +60,7 @@ def evaluate_run(
         extra_runs: Further runs, as rows of the same tables.
         diagnosis: Section of the report on what limits the run, from
             `diagnosis.results.read_section`.
+        unverified: Use the newest checkpoints that can be read, whatever their checksums.
 
     Returns:
         The scores, which are also printed.
@@ -77,7 +79,7 @@ def evaluate_run(
                 f"two runs lie in directories called {name!r}, {str(directory)!r} the second: "
                 "expected distinct names in one table"
             )
-        encoders[name] = load(directory, which)
+        encoders[name] = load(directory, which, unverified)
     with phase("opening the labels"):
         labels = _read_labels(load_labels(split, label_config, data_dir), settings, own_tasks)
     targets = {task: target for part in labels for task, target in part.targets.items()}

@@ -19,8 +19,10 @@ from earth_embed.data.features import (
     PLACES_FILE,
     Records,
     Shape,
+    check_shards,
     encode_rows,
     read_features_file,
+    read_shards,
     shard_file,
 )
 from earth_embed.datasets.preparation.pieces import (
@@ -59,7 +61,8 @@ class Shards:
         than today's rule is brought up to date: features do not depend on the rule.
 
         Raises:
-            DataError: the folder was made with other settings, or by something else.
+            DataError: the folder was made with other settings, or by something else; or it is
+                complete, and a shard's SHA-256 is another.
             EarthEmbedError: the folder cannot be written.
             RunError: the processes have different settings.
         """
@@ -76,6 +79,7 @@ class Shards:
                 self._check()  # again: another run may have worked here while this one waited
                 if whole := self.record.exists():
                     found = read_features_file(self.record)
+                    check_shards(self.folder, read_shards(self.record, found)[1], contents=True)
                     if found.get("holdout") != HOLDOUT:
                         self._write_record(found.get("shards"), found.get("places_sha256"))
                     self._clean()

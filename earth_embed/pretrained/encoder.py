@@ -18,7 +18,7 @@ from earth_embed.config import Experiment
 from earth_embed.config.files import from_json, to_json
 from earth_embed.coordinates import check_lonlat
 from earth_embed.encoders.location import build_location, describe, harmonics_in, init_location
-from earth_embed.errors import ConfigError, EarthEmbedError
+from earth_embed.errors import ConfigError, EarthEmbedError, RunError
 from earth_embed.progress import phase
 
 _process: int | None = None
@@ -125,17 +125,19 @@ class LocationEncoder:
         return f"LocationEncoder({name!r}, dim={self.dim}, {location})"
 
 
-def load(run: str | Path, which: str = "last") -> LocationEncoder:
+def load(run: str | Path, which: str = "last", unverified: bool = False) -> LocationEncoder:
     """Loads the location encoder of a run onto JAX's first device.
 
     Args:
         run: The run's directory.
         which: "last", or "best" by validation retrieval@1. Retrieval rewards telling places apart,
             which is not what transfers best, so "last" is the default.
+        unverified: Take the newest checkpoint that can be read, even if neither it nor run.json
+            can be compared with checksums. A `FaultWarning` then says why.
 
     Raises:
         RunError: there is no run.
-        CheckpointError: there is no checkpoint, or it is corrupt.
+        CheckpointError: there is no checkpoint, or none that is verified and can be restored.
         ConfigError: `which` is neither.
         EarthEmbedError: the process was forked from one that had used an encoder.
     """
@@ -146,9 +148,12 @@ def load(run: str | Path, which: str = "last") -> LocationEncoder:
         raise ConfigError(f'which = {which!r}: expected "last" or "best"')
     _check_process()
     experiment = read_experiment(Path(run))
-    with phase(f"restoring the encoder of {run}"), closing(Checkpointer(Path(run))) as checkpoints:
-        like = on_one_device(partial(_initial, experiment))
-        return LocationEncoder(experiment, checkpoints.restore_location(like, which))
+    with (
+        phase(f"restoring the encoder of {run}"),
+        closing(Checkpointer(Path(run), unverified=unverified)) as checkpoints,
+    ):
+        params = checkpoints.restore_location(lambda: _shapes(experiment, run), which)
+    return LocationEncoder(experiment, params)
 
 
 def untrained(run: str | Path) -> LocationEncoder:
@@ -158,6 +163,21 @@ def untrained(run: str | Path) -> LocationEncoder:
     _check_process()
     experiment = read_experiment(Path(run))
     return LocationEncoder(experiment, _initial(experiment))
+
+
+def _shapes(experiment: Experiment, run: str | Path) -> Any:
+    """The shapes of the location encoder's parameters.
+
+    Raises:
+        RunError: the settings are valid one by one, but not together or on this machine.
+    """
+    try:
+        return on_one_device(partial(_initial, experiment))
+    except EarthEmbedError:
+        raise
+    except Exception as error:  # of JAX, Flax and NumPy: too large, too deep, of sizes that clash
+        reason = f"{type(error).__name__}: {str(error)[:200]}"
+        raise RunError(f"{run} describes an encoder that cannot be built: {reason}") from error
 
 
 def on_one_device(init: Callable[[], Any]) -> Any:

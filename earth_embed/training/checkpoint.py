@@ -2,7 +2,8 @@
 
 A checkpoint holds two items: `state`, all that resuming needs, and `location`, the location
 encoder's parameters, all that users of the run load. A manifest (`choice.py`) records the SHA-256
-of its files. A checkpoint that is damaged, or of another model, is passed over for an older one.
+of its files and of run.json. A checkpoint that is damaged, cannot be verified or is of another
+model is passed over for an older one.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import itertools
 import re
 import shutil
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,12 @@ from earth_embed.step.state import TrainState
 from earth_embed.step.towers import LOCATION
 from earth_embed.training.choice import (
     SCORE,
+    UNFINISHED,
     Choice,
+    begin_manifest,
     choose,
     drop_manifests,
+    finish_manifests,
     steps_in,
     write_manifest,
 )
@@ -38,22 +42,33 @@ ITEMS = ("state", "location")
 DELETED = ".deleted"
 """Where Orbax moves checkpoints before they are deleted."""
 
+_UNRESTORED = "cannot be restored"
+
+_UNVERIFIED = (
+    "--unverified (in Python, unverified=True) uses the newest checkpoint that can be read; its "
+    "numbers may be wrong"
+)
+
 
 class Checkpointer:
     """Saves and restores the checkpoints of one run."""
 
-    def __init__(self, run_dir: Path, keep: int | None = None) -> None:
+    def __init__(self, run_dir: Path, keep: int | None = None, unverified: bool = False) -> None:
         """Opens the run's checkpoints.
 
         Args:
             run_dir: The run.
             keep: Number of last checkpoints to keep, beside the best. None: read-only, nothing
                 in the run is changed.
+            unverified: Restore the newest checkpoint that can be read, whatever its checksums.
 
         Raises:
             CheckpointError: they cannot be listed.
         """
         self._directory = (run_dir / "checkpoints").absolute()
+        self._unverified = unverified
+        if keep is not None:
+            from_main(lambda: finish_manifests(self._directory))
         policy = preservation_policy.AnyPreservationPolicy(
             [
                 preservation_policy.LatestN(keep),
@@ -95,6 +110,7 @@ class Checkpointer:
             location=ocp.args.StandardSave(state.params[LOCATION]),
         )
         try:
+            from_main(lambda: begin_manifest(self.folder(step)))
             self._manager.save(step, args=items, metrics={SCORE: score})
         except Exception as error:
             raise self._save_failure(error) from error
@@ -131,60 +147,93 @@ class Checkpointer:
         return self._directory / str(step)
 
     def restore_state(self, like: Any) -> TrainState:
-        """Restores the newest undamaged state.
+        """Restores the newest verified state.
 
-        Each checkpoint that is damaged or does not fit gets a `FaultWarning`. Unless this object is
-        read-only, it is also renamed, from 600 to 600.damaged, so that the run can save it again.
+        Each checkpoint that is not verified or does not fit gets a `FaultWarning`. Unless this
+        object is read-only, it is also renamed, from 600 to 600.damaged, so that the run can save
+        it again. A checkpoint that was restored unverified then gets a manifest of its files as
+        they are, if its two copies of the location encoder agree.
 
         Args:
             like: Shapes, dtypes and shardings of the state.
 
         Raises:
-            CheckpointError: there is no checkpoint, or all are damaged or of another model; then
+            CheckpointError: there is no checkpoint, or none is verified and of this model; then
                 nothing is renamed.
         """
-        state, refused = self._restore("state", like, "last")
+        state, choice = self._restore("state", lambda _: like, "last")
         if not self._read_only:
-            from_main(lambda: self._tidy(refused))
+            from_main(lambda: self._tidy(choice.refused))
             self._manager.reload()
+            if choice.doubt and self._agree(choice.step, state.params[LOCATION]):
+                from_main(lambda: write_manifest(self.folder(int(state.step))))
         return state
 
-    def restore_location(self, like: Any, which: str = "last") -> Any:
+    def restore_location(self, like: Callable[[], Any], which: str = "last") -> Any:
         """Restores the location encoder's parameters from the "last" or the "best" checkpoint.
 
         Damage to the rest of a checkpoint does not matter.
 
+        Args:
+            like: Makes the shapes, dtypes and shardings; called once run.json is verified.
+            which: "last" or "best".
+
         Raises:
             CheckpointError: as in `restore_state`.
         """
-        return self._restore("location", like, which)[0]
+        return self._restore("location", lambda _: like(), which)[0]
 
-    def _restore(self, item: str, like: Any, which: str) -> tuple[Any, dict[int, str]]:
-        """An item of the first choice that restores, and why others were passed over."""
-        args = ocp.args.Composite(**{item: ocp.args.StandardRestore(like)})
+    def restore_saved(self, sharding: jax.sharding.Sharding) -> Any:
+        """Restores the newest verified state of any model, as nested dictionaries.
+
+        Args:
+            sharding: Where each array goes.
+
+        Raises:
+            CheckpointError: as in `restore_state`.
+        """
+
+        def like(folder: Path) -> Any:
+            try:
+                saved = ocp.StandardCheckpointHandler().metadata(folder).tree
+            except Exception:  # `_check_arrays` raises it too
+                return {}
+            return jax.tree.map(
+                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), saved
+            )
+
+        return self._restore("state", like, "last")[0]
+
+    def _restore(self, item: str, like: Callable[[Path], Any], which: str) -> tuple[Any, Choice]:
+        """An item of the first choice that restores, and that choice."""
         others = [] if item == "state" else [other for other in ITEMS if other != item]
-        refused: dict[int, str] = {}
+        failed: dict[int, str] = {}
         while True:
-            step, refused = self._choose(which, refused, others)
+            choice = self._choose(which, failed, others)
+            step, refused, doubt = choice
             if step is None:
                 raise self._none_left(refused)
             fault = None
+            expected = like(self.folder(step) / item)
+            args = ocp.args.Composite(**{item: ocp.args.StandardRestore(expected)})
             try:
-                self._check_arrays(step, item, like)
+                self._check_arrays(step, item, expected)
                 value = jax.block_until_ready(self._manager.restore(step, args=args)[item])
             except Exception as error:
-                fault = f"cannot be restored: {cause(error)}"
+                fault = f"{_UNRESTORED}: {cause(error)}"
             if fault := in_any(fault):
-                refused[step] = fault
+                failed[step] = fault
                 continue
             for other, fault in sorted(refused.items(), reverse=True):
-                distance = f"{abs(other - step)} steps {'earlier' if other > step else 'later'}"
-                warnings.warn(
-                    f"checkpoint {other} {fault}; using checkpoint {step}, {distance}",
-                    FaultWarning,
-                    stacklevel=4,
-                )
-            return value, refused
+                if fault != UNFINISHED:
+                    distance = f"{abs(other - step)} steps {'earlier' if other > step else 'later'}"
+                    self._warn(f"checkpoint {other} {fault}; using checkpoint {step}, {distance}")
+            if doubt:
+                self._warn(f"checkpoint {step} {doubt}; using it unverified")
+            return value, choice
+
+    def _warn(self, message: str) -> None:
+        warnings.warn(message, FaultWarning, stacklevel=5)
 
     def _check_arrays(self, step: int, item: str, like: Any) -> None:
         """Checks the names and shapes of a checkpoint's arrays before Orbax reads any.
@@ -210,20 +259,38 @@ class Checkpointer:
 
         def chosen() -> list[Any]:
             thorough = not self._read_only
-            step, faults = choose(self._directory, which, refused, others, thorough)
-            return [step, list(faults.items())]
+            step, faults, doubt = choose(
+                self._directory, which, refused, others, thorough, self._unverified
+            )
+            return [step, list(faults.items()), doubt]
 
-        step, faults = from_main(chosen)
-        return Choice(step, dict(faults))
+        step, faults, doubt = from_main(chosen)
+        return Choice(step, dict(faults), doubt)
 
     def _none_left(self, refused: Mapping[int, str]) -> CheckpointError:
         if not refused:
             return CheckpointError(f"no checkpoint in {self._directory}: has the run been trained?")
+        hopeless = all(fault.startswith(_UNRESTORED) for fault in refused.values())
         faults = [f"checkpoint {step} {fault}" for step, fault in sorted(refused.items())]
         return CheckpointError(
             f"no checkpoint in {self._directory} can be used; nothing was changed:\n  "
             + "\n  ".join(reversed(faults))
+            + ("" if self._unverified or hopeless else f"\n{_UNVERIFIED}")
         )
+
+    def _agree(self, step: int | None, expected: Any) -> bool:
+        """Whether a checkpoint's item `location` can be read and holds these parameters."""
+        like = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), expected
+        )
+        args = ocp.args.Composite(location=ocp.args.StandardRestore(like))
+        try:
+            found = self._manager.restore(step, args=args)["location"]
+            same = jax.tree.map(lambda a, b: bool((a == b).all()), found, expected)
+            fault = None if all(jax.tree.leaves(same)) else "differs"
+        except Exception as error:
+            fault = cause(error)
+        return in_any(fault) is None
 
     def _tidy(self, refused: Iterable[int]) -> None:
         for step in refused:
@@ -236,7 +303,8 @@ class Checkpointer:
         names = (f"{step}.damaged{ending}" for ending in endings)
         aside = next(path for path in map(folder.with_name, names) if not path.exists())
         try:
-            folder.rename(aside)
+            if folder.exists():
+                folder.rename(aside)
         except OSError as error:
             raise CheckpointError(
                 f"cannot move the damaged {folder} to {aside}: {error.strerror}"
@@ -280,8 +348,10 @@ def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
 def cause(error: Exception) -> str:
     """An error's message in one line.
 
-    TensorStore's messages begin with what it was doing and end with its whole specification.
+    TensorStore's messages begin with what it was doing and end with its whole specification;
+    Orbax's end with options that users of this package do not have.
     """
-    lines = re.split(r" \[\w+(?:\[\d+\])?='", str(error).strip())[0].splitlines()
+    rest = r" \[\w+(?:\[\d+\])?='|\.? Truncating/padding is disabled"
+    lines = re.split(rest, str(error).strip())[0].splitlines()
     cause = lines[0] if lines else type(error).__name__
     return cause if len(cause) <= 300 else f"{cause[:120]} … {cause[-160:]}"

@@ -33,6 +33,7 @@ from earth_embed.step.towers import Towers
 from earth_embed.training.accounting import Meter, product_flops, profiled
 from earth_embed.training.checkpoint import Checkpointer
 from earth_embed.training.feed import Validation, feed, one_sample_each
+from earth_embed.training.initial import begin, initial_weights
 from earth_embed.training.records import draw_curves, open_records, skipped_steps
 from earth_embed.training.run_dir import check_run, locked, open_run
 from earth_embed.training.stopping import Watch, stop_on_signal
@@ -43,6 +44,8 @@ def train(
     run_dir: Path,
     sources: Mapping[str, Splits] | Callable[[], Mapping[str, Splits]],
     profile: bool = False,
+    unverified: bool = False,
+    init_from: Path | None = None,
 ) -> TrainState:
     """Trains an experiment, from the start or from the run's last checkpoint.
 
@@ -56,6 +59,9 @@ def train(
         sources: The training and held-out examples of each modality; or a function that opens
             them, which is called after the checks that need no data.
         profile: Write a profile of a few steps to RUN/profile.
+        unverified: Resume from the newest checkpoint that can be read, whatever its checksums.
+        init_from: A run whose weights a new run begins with; see `initial.py`. When the run is
+            resumed it need not be given again.
 
     Returns:
         The state after the last step.
@@ -65,7 +71,7 @@ def train(
         DataError: a modality has fewer examples than its part of a batch.
         RunError: the directory holds another run or cannot be written, the run diverged, or the
             processes have different experiments.
-        CheckpointError: no checkpoint can be restored, or one cannot be saved.
+        CheckpointError: no checkpoint can be verified and restored, or one cannot be saved.
         Interrupted: a signal asked to stop; the state is saved.
     """
     # All input errors are raised before the run's directory is touched.
@@ -73,6 +79,7 @@ def train(
     mesh = build_mesh(experiment.mesh.model)
     towers = Towers(experiment)
     from_main(lambda: check_run(run_dir, experiment))
+    weights = initial_weights(run_dir, experiment, init_from, mesh, unverified)
     with phase("opening the data"):
         opened = sources() if callable(sources) else sources
     training = {name: opened[name].train for name in towers.names}
@@ -89,7 +96,7 @@ def train(
     init = partial(update.init, one_sample_each(training))
     shapes = jax.eval_shape(init)  # raises if an encoder does not fit its samples
     shardings = split_state(shapes, mesh, experiment.mesh.split_from)
-    from_main(lambda: open_run(run_dir, experiment))
+    from_main(lambda: open_run(run_dir, experiment, init_from=weights and weights.origin))
 
     step = compile_step(partial(method.step, update=update), mesh, shardings)
     settings = experiment.checkpoints
@@ -101,12 +108,14 @@ def train(
     with (
         locked(run_dir),
         stop_on_signal() as stop,
-        closing(Checkpointer(run_dir, settings.keep)) as checkpoints,
+        closing(Checkpointer(run_dir, settings.keep, unverified)) as checkpoints,
     ):
         # The state is created sharded: restored if the run has a checkpoint, else initialised.
         if checkpoints.latest_step() is None:
             with phase("initialising the parameters"):
                 state = init_sharded(init, shardings)
+                if weights:
+                    state = begin(state, weights, towers, shardings)
         else:  # the devices may be others than before
             like = jax.tree.map(
                 lambda s, to: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=to), shapes, shardings

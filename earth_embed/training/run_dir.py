@@ -1,6 +1,7 @@
 """The directory of a run: its lock, and run.json, which is written once and never changed.
 
-run.json              resolved experiment, hold-out rule, versions of the packages that trained it
+run.json              resolved experiment, hold-out rule, versions of the packages that trained it,
+                      and where weights came from that were imported or begun with
 checkpoints/          the last and the best, by step
 checkpoints.sha256/   sizes and SHA-256 of their files
 metrics.jsonl         one line per logged step
@@ -15,17 +16,17 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 from earth_embed.cells import HOLDOUT
 from earth_embed.config import Experiment
 from earth_embed.config.files import differences, from_json, to_json
-from earth_embed.errors import ConfigError, RunError
-from earth_embed.files import one_at_a_time, write_text
+from earth_embed.errors import RunError
+from earth_embed.files import one_at_a_time, read_json, write_text
 from earth_embed.processes import from_main
 
 RUN_FILE = "run.json"
@@ -37,7 +38,8 @@ PACKAGES = (
 )
 """The packages whose versions run.json records."""
 
-T = TypeVar("T")
+_LARGEST = 1 << 20
+"""Bytes of the largest run.json that is read."""
 
 
 def check_run(run_dir: Path, experiment: Experiment) -> None:
@@ -76,10 +78,19 @@ def check_run(run_dir: Path, experiment: Experiment) -> None:
         )
 
 
-def open_run(run_dir: Path, experiment: Experiment, origin: dict[str, str] | None = None) -> None:
+def open_run(
+    run_dir: Path,
+    experiment: Experiment,
+    origin: dict[str, str] | None = None,
+    init_from: dict[str, str] | None = None,
+) -> None:
     """Creates a run's directory, or checks that this experiment may resume its run.
 
-    `origin` says where the weights came from, if they are imported.
+    Args:
+        run_dir: The directory.
+        experiment: The run's experiment.
+        origin: Where the weights came from, if they are imported.
+        init_from: The other run whose weights this one begins with; see `initial.Weights`.
 
     Raises:
         RunError: as in `check_run`.
@@ -98,6 +109,8 @@ def open_run(run_dir: Path, experiment: Experiment, origin: dict[str, str] | Non
     }
     if origin:
         record["imported"] = origin
+    if init_from:
+        record["init_from"] = init_from
     write_text(run_dir / RUN_FILE, json.dumps(record, indent=2) + "\n")
 
 
@@ -109,8 +122,8 @@ def check_holdout(run_dir: Path) -> None:
     Raises:
         RunError: the run reads tables or feature caches, and recorded another rule or none.
     """
-    rule = _read(run_dir, lambda record: record.get("holdout"))
-    modalities = read_experiment(run_dir).modalities
+    run = _read(run_dir)
+    modalities, rule = run.experiment.modalities, run.holdout
     concerned = [each.name for each in modalities if each.is_table or each.is_features]
     if concerned and rule != HOLDOUT:
         raise RunError(
@@ -127,7 +140,7 @@ def read_experiment(run_dir: Path) -> Experiment:
     Raises:
         RunError: there is no such directory, no run in it, or run.json cannot be read.
     """
-    return _read(run_dir, lambda record: from_json(record["experiment"]))
+    return _read(run_dir).experiment
 
 
 def read_origin(run_dir: Path) -> dict[str, str]:
@@ -136,19 +149,61 @@ def read_origin(run_dir: Path) -> dict[str, str]:
     Raises:
         RunError: as in `read_experiment`.
     """
-    return _read(run_dir, lambda record: dict(record.get("imported", {})))
+    return _read(run_dir).imported
 
 
-def _read(run_dir: Path, part: Callable[[dict[str, Any]], T]) -> T:
+def read_init_from(run_dir: Path) -> dict[str, str]:
+    """The other run whose weights a run began with; empty if it drew its own.
+
+    Raises:
+        RunError: as in `read_experiment`.
+    """
+    return _read(run_dir).init_from
+
+
+class _Record(NamedTuple):
+    """What is read of run.json; it is always read as a whole, so a fault anywhere is told."""
+
+    experiment: Experiment
+    holdout: str | None
+    imported: dict[str, str]
+    init_from: dict[str, str]
+
+
+def _read(run_dir: Path) -> _Record:
     path = run_dir / RUN_FILE
     if not run_dir.is_dir():
         raise RunError(f"no run directory {str(run_dir)!r}")
     if not path.is_file():
         raise RunError(f"{run_dir} holds no run: expected a file {RUN_FILE}")
     try:
-        return part(json.loads(path.read_text()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
-        raise RunError(f"{path} cannot be read as a run: {error}") from error
+        record = read_json(path, limit=_LARGEST)
+        if not isinstance(record, dict) or "experiment" not in record:
+            raise ValueError(f'expected an object with "experiment", found {_brief(record)}')
+        if not isinstance(holdout := record.get("holdout"), str | None):
+            raise ValueError(f"holdout: expected a text, found {_brief(holdout)}")
+        imported = _texts(record, "imported", ("file",))
+        init_from = _texts(record, "init_from", ("run", "step", "sha256"))
+        return _Record(from_json(record["experiment"]), holdout, imported, init_from)
+    except (OSError, ValueError) as error:  # a ConfigError is a ValueError
+        raise RunError(f"{path} cannot be read as a run: {str(error)[:1000]}") from error
+
+
+def _texts(record: dict[str, Any], name: str, fields: tuple[str, ...]) -> dict[str, str]:
+    """An entry of run.json that is missing, or holds texts, these among them."""
+    if name not in record:
+        return {}
+    entry = record[name]
+    texts = isinstance(entry, dict) and all(isinstance(value, str) for value in entry.values())
+    if not texts or not entry.keys() >= set(fields):
+        expected = f"expected texts, among them {', '.join(fields)}"
+        raise ValueError(f"{name}: {expected}; found {_brief(entry)}")
+    return dict(entry)
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:80]} …"
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -20,6 +21,8 @@ from earth_embed.features.shards import Shards
 from earth_embed.hashing import epoch_permutation, hash_string
 from earth_embed.training.loop import train
 from tests.conftest import random_places
+from tests.damage import damages, do_damage
+from tests.fuzzing import fuzz
 from tests.training.runs import assert_same_state, write_experiment
 
 ROWS, VIEWS, DIM, SHARD = 300, 3, 6, 128
@@ -196,3 +199,55 @@ def test_its_layer_is_the_folders_name():
     assert modality.shown_layers == {"s2_100k"}
     assert modality.is_features
     assert not modality.is_table
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("whole") / "s2"
+    lonlat = np.repeat(random_places(rng, 40)[:, None], 2, axis=1).astype(np.float32)
+    shards = Shards(folder, {"encoder": "small", "rows": 40, "views": 2, "dim": 3}, 2)
+    with shards.begun():
+        for part in (slice(0, 20), slice(20, 40)):
+            values = rng.normal(size=(20, 2, 3)).astype(np.float32)
+            shards.save(part.start // 20, lonlat[part], values)
+        shards.finish()
+    return folder
+
+
+def read_all(folder):
+    """All that training may read: each split's places and views."""
+    found = []
+    for split in ("train", "validation"):
+        source = opened(folder, split)
+        everything = np.arange(len(source))
+        for view in range(len(source.views)):
+            found += source.gather_views(everything, np.full(len(source), view)).values()
+    return found
+
+
+@fuzz(200, damage=damages())
+def test_a_damaged_cache_gives_the_right_samples_or_one_error(damage, whole, tmp_path):
+    folder = shutil.copytree(whole, tmp_path / "damaged", dirs_exist_ok=True)
+    done = do_damage(folder, damage)
+    try:
+        found = read_all(folder)
+    except DataError:
+        return
+    finally:
+        shutil.rmtree(folder)
+    expected = read_all(whole)
+    assert len(found) == len(expected), done
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b, err_msg=str(done))
+
+
+def test_encoding_a_whole_cache_again_compares_its_checksums(folder, places, features):
+    shards = Shards(folder, {"rows": ROWS, "views": VIEWS, "dim": DIM}, 3)
+    with shards.begun() as whole:
+        assert whole
+    path = folder / "00001.array_record"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1  # filler, which no read looks at
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"00001\.array_record: expected SHA-256"), shards.begun():
+        pass

@@ -1,5 +1,8 @@
+import shutil
+import socket
 import subprocess
 import sys
+import warnings
 from itertools import combinations
 from typing import ClassVar
 
@@ -13,9 +16,11 @@ from earth_embed.cells import ROLES
 from earth_embed.coordinates import EARTH_RADIUS_KM, block_of
 from earth_embed.data.sources import encode_text, in_memory
 from earth_embed.data.tfds import open_tfds, prepare, read_columns
-from earth_embed.errors import CoordinateError, DataError, EarthEmbedError
+from earth_embed.errors import CoordinateError, DataError, EarthEmbedError, FaultWarning
 from earth_embed.progress import command
 from tests.conftest import limited_file_size
+from tests.damage import damages, do_damage
+from tests.fuzzing import fuzz
 
 tfds = pytest.importorskip("tensorflow_datasets")
 
@@ -353,7 +358,13 @@ def test_a_full_disk_is_one_error_and_leaves_no_data_set(tmp_path):
 def test_damaged_files_are_one_error(tmp_path):
     prepare("odd", tmp_path)
     [file] = tmp_path.rglob("odd-good.array_record*")
-    file.write_bytes(file.read_bytes()[:100])
+    content = file.read_bytes()
+    file.write_bytes(content[:100])
+    with pytest.raises(DataError, match=r"expected [\d,]+ bytes, found 100 \(remove .* anew\)$"):
+        open_tfds("odd", "number", "good", tmp_path, 8)
+    [record] = tmp_path.rglob("checksums.json")
+    record.unlink()  # as in a data set that another package made: its records have hashes
+    file.write_bytes(content[:100] + bytes(50) + content[150:])
     with pytest.raises(DataError, match=r"'odd/1\.0\.0' cannot be read"):
         open_tfds("odd", "number", "good", tmp_path, 8).gather(np.array([0]))
 
@@ -407,3 +418,73 @@ assert "tensorflow" not in sys.modules
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
+
+
+@pytest.fixture(scope="module")
+def toponyms(tiny, tmp_path_factory):
+    """A data directory with one small data set, and all that is read of it."""
+    folder = tmp_path_factory.mktemp("toponyms")
+    shutil.copytree(tiny / "toponyms", folder / "toponyms")
+    return folder, read_toponyms(folder)
+
+
+def read_toponyms(folder):
+    sources = [open_tfds("toponyms/tiny", "text", split, folder, 16) for split in SPLITS]
+    return [values for s in sources for values in s.gather(np.arange(len(s))).values()]
+
+
+SPLITS = ("train", "validation")
+
+
+@fuzz(60, damage=damages())
+def test_a_damaged_data_set_gives_the_right_samples_or_is_told(damage, toponyms, tmp_path):
+    whole, expected = toponyms
+    folder = shutil.copytree(whole, tmp_path / "damaged", dirs_exist_ok=True)
+    done = do_damage(folder / "toponyms", damage)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            found = read_toponyms(folder)
+        except DataError:
+            return
+        finally:
+            shutil.rmtree(folder)
+    if {warning.category for warning in caught} == {FaultWarning}:
+        assert any(kind in ("delete", "swap") for kind, *_ in damage)
+        return
+    assert not caught
+    assert len(found) == len(expected), done
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b, err_msg=str(done))
+
+
+@pytest.mark.parametrize("name", ["huggingface:evil__evil", "kaggle:evil/a", "mnist", "a:b:c"])
+def test_no_name_from_elsewhere_reaches_the_network(name, tmp_path, monkeypatch):
+    def refused(*arguments, **options):
+        raise AssertionError(f"the network was asked for {arguments}")
+
+    for what in ("connect", "connect_ex", "sendto"):
+        monkeypatch.setattr(socket.socket, what, refused)
+    monkeypatch.setattr(socket, "getaddrinfo", refused)
+    with pytest.raises(DataError, match=f"no data set '{name}': expected one of blue_marble"):
+        open_tfds(name, "image", "train", tmp_path, 8)
+    assert not list(tmp_path.rglob("*.array_record*"))
+
+
+def test_what_lies_prepared_is_read_whatever_made_it(toponyms, tmp_path):
+    """By its own metadata, without the code of a builder."""
+    folder, expected = toponyms
+    shutil.copytree(folder / "toponyms" / "tiny", tmp_path / "places_elsewhere" / "tiny")
+    source = open_tfds("places_elsewhere/tiny", "text", "train", tmp_path, 16)
+    np.testing.assert_array_equal(source.gather(np.arange(len(source)))["sample"], expected[0])
+
+
+def test_a_data_set_of_an_earlier_version_is_read_with_a_warning(toponyms, tmp_path):
+    folder, expected = toponyms
+    shutil.copytree(folder / "toponyms", tmp_path / "toponyms")
+    [record] = tmp_path.rglob("checksums.json")
+    record.unlink()
+    with pytest.warns(FaultWarning, match=r"'toponyms/tiny' in .* cannot be verified: .*anew"):
+        found = read_toponyms(tmp_path)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)

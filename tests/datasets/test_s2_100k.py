@@ -20,7 +20,13 @@ from earth_embed.datasets.catalogue import from_files, verify
 from earth_embed.datasets.preparation.pieces import Skipped
 from earth_embed.datasets.preparation.prepare import Work, prepare_from_files
 from earth_embed.datasets.s2_100k import S2100k, read_chip
-from earth_embed.errors import ConfigError, CoordinateError, DataError, EarthEmbedError
+from earth_embed.errors import (
+    ConfigError,
+    CoordinateError,
+    DataError,
+    EarthEmbedError,
+    FaultWarning,
+)
 from tests.conftest import limited_file_size
 from tests.datasets.chips import (
     end,
@@ -347,7 +353,7 @@ def test_damage_is_named_and_only_that_file_is_made_anew(
     assert f"{bad}: {expectation}" in said
     assert "makes only this file anew" in said
     if damage is flip_a_bit:
-        prepare("s2_100k", prepared)  # opening looks at sizes alone
+        prepare("s2_100k", prepared)  # opening looks at the sizes alone of large files
     else:
         with pytest.raises(DataError, match=f"{bad.name}: expected .* bytes, found"):
             prepare("s2_100k", prepared)
@@ -370,6 +376,41 @@ def test_damage_once_found_is_not_forgotten(prepared, reference, published):
         prepare_from_files(S2100k(published), prepared, ALONE, verify=True)
     prepare_from_files(S2100k(published), prepared, ALONE)
     assert shards(prepared) == shards(reference)
+
+
+def test_changed_metadata_are_found_and_written_anew(prepared, reference, published):
+    """Smaller counts would drop examples in silence."""
+    path = files_in(prepared) / "dataset_info.json"
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b'"4"', b'"3"', 1))
+    assert path.read_bytes() != whole
+    with pytest.raises(DataError, match=r"dataset_info\.json: expected SHA-256 .* anew\)$"):
+        prepare("s2_100k", prepared)
+    before = marks(files_in(prepared))
+    prepare_from_files(S2100k(published), prepared, ALONE)
+    assert path.read_bytes() == whole
+    after = marks(files_in(prepared))
+    pieces = {name for name in before if "array_record" in name}
+    assert {name: after[name] for name in pieces} == {name: before[name] for name in pieces}
+    prepare("s2_100k", prepared)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_data_set_of_an_earlier_version_is_recorded(damaged, prepared, capsys):
+    record = files_in(prepared) / "checksums.json"
+    expected = record.read_bytes()
+    record.unlink()
+    with pytest.warns(FaultWarning, match=r"cannot be verified: .*--verify records them"):
+        prepare("s2_100k", prepared)
+    if damaged:
+        flip_a_bit(sorted(files_in(prepared).glob("s2*array_record*-of-?????"))[3])
+        with pytest.raises(SystemExit):
+            main(["prepare", "s2_100k", "--data-dir", str(prepared), "--verify"])
+        assert not record.exists()
+        return
+    main(["prepare", "s2_100k", "--data-dir", str(prepared), "--verify"])
+    assert record.read_bytes() == expected
+    prepare("s2_100k", prepared)
 
 
 @pytest.mark.parametrize("file", ["plan.json", "dataset_info.json"])

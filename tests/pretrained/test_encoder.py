@@ -35,6 +35,7 @@ from earth_embed.errors import (
     CheckpointError,
     ConfigError,
     CoordinateError,
+    FaultWarning,
     RunError,
 )
 from earth_embed.pretrained.encoder import LocationEncoder, load, untrained
@@ -124,7 +125,8 @@ def test_a_run_saved_when_there_was_one_encoder_is_loaded(trained, encoder, plac
         "dropout": 0.0,
     }
     (copy / "run.json").write_text(json.dumps(record))
-    again = load(copy)
+    with pytest.warns(FaultWarning, match=r"is damaged: run\.json"):
+        again = load(copy, unverified=True)
     assert again.experiment == EXPERIMENT
     np.testing.assert_array_equal(again(places), encoder(places))
     open_run(copy, EXPERIMENT)  # the run can be resumed

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from earth_embed.errors import DataError, EarthEmbedError, require
-from earth_embed.files import Stamp, atomic_output, write_text
+from earth_embed.files import Stamp, atomic_output, read_json, write_text
 
 # One record per group, so that a random read decodes nothing else. On Sentinel-2 chips zstd's level
 # 1 compresses as well as the default 3, in half the time.
@@ -93,7 +93,10 @@ def make_piece(piece: Piece, folder: Path, examples: MakeExamples) -> None:
 def read_record(file: Path) -> Record | None:
     """The record of a file; None if it is missing or incomplete."""
     try:
-        return Record(**json.loads(_record_path(file).read_text(encoding="utf-8")))
+        record = Record(**read_json(_record_path(file)))
+        numbers = (record.bytes, record.examples, record.example_bytes)
+        good = {type(number) for number in numbers} == {int} and type(record.sha256) is str
+        return record if good and type(record.skipped) is dict else None
     except (FileNotFoundError, ValueError, TypeError):
         return None
     except OSError as error:
@@ -117,6 +120,12 @@ def damaged_files(files: Sequence[Path], threads: int, contents: bool = False) -
     with ThreadPoolExecutor(threads) as pool:  # hashing releases the GIL
         found = pool.map(functools.partial(damage, contents=contents), files)
         return {file: what for file, what in zip(files, found, strict=True) if what}
+
+
+def stamps(folder: Path, files: Sequence[str]) -> dict[str, Stamp]:
+    """The recorded stamps of finished files."""
+    records = {file: read_record(folder / file) for file in files}
+    return {file: record.stamp for file, record in records.items() if record is not None}
 
 
 def forget(file: Path) -> None:

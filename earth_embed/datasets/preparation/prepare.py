@@ -25,12 +25,15 @@ from earth_embed.datasets.preparation.pieces import (
     make_piece,
     read_record,
     remove_leftovers,
+    stamps,
 )
 from earth_embed.datasets.preparation.prepared import (
     PLAN_FILE,
     Totals,
+    check_files,
     open_published,
     published_folder,
+    write_checksums,
     write_metadata,
 )
 from earth_embed.datasets.preparation.runners import progress, run_beam, run_processes
@@ -115,14 +118,25 @@ def _prepare(
         write_text(folder / PLAN_FILE, json.dumps(plan, indent=1))
     pieces = _cut(published.NAME, index, rows_per_file)
     todo = _damaged(folder, pieces, work, verify)
-    if todo or folder is unfinished:
+    if todo or folder is unfinished or _differs(final):
         if folder is final:
             _rename(final, unfinished)
         _make(unfinished, pieces, todo, published.examples, work)
         with phase("writing the metadata"):
             write_metadata(published, unfinished, Totals.of(unfinished, pieces, index.skipped))
+            write_checksums(unfinished, stamps(unfinished, [piece.file for piece in pieces]))
         _rename(unfinished, final)
     return f"prepared {final}: {Totals.of(final, pieces, index.skipped)}"
+
+
+def _differs(folder: Path) -> bool:
+    """Whether a file differs from the checksums; the metadata are then written anew."""
+    try:
+        return bool(check_files(folder))
+    except FileNotFoundError:  # of an earlier version
+        return False
+    except DataError:
+        return True
 
 
 def _plan(published: PublishedFiles, rows_per_file: int, thinning: Thinning) -> dict[str, Any]:

@@ -6,10 +6,12 @@ this package, and a feature's size may differ between preparations.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from earth_embed.datasets.preparation.index import PublishedFiles
 from earth_embed.datasets.preparation.pieces import Piece, read_record
 from earth_embed.errors import DataError, EarthEmbedError, require
+from earth_embed.files import Stamp, read_json, write_text
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -24,7 +27,13 @@ if TYPE_CHECKING:
 VERSION = "1.0.0"
 
 PLAN_FILE = "plan.json"
-"""In the folder of a data set that was made in pieces, whose files have checksums."""
+"""In the folder of a data set that was made in pieces."""
+
+CHECKSUMS_FILE = "checksums.json"
+"""In the folder of every data set that this package made: the size and SHA-256 of its files."""
+
+SMALL_FILE = 1 << 20
+"""Files of at most so many bytes are compared whenever a data set is opened."""
 
 _FEATURES = "tensorflow_datasets.core.features."
 
@@ -163,9 +172,65 @@ class Totals:
         )
 
 
-def has_checksums(builder: tfds.core.DatasetBuilder) -> bool:
-    """Whether a data set was made in pieces, whose files have checksums."""
-    return (Path(builder.data_path) / PLAN_FILE).is_file()
+def write_checksums(folder: Path, known: Mapping[str, Stamp] | None = None) -> None:
+    """Records every file of a finished data set in its `CHECKSUMS_FILE`.
+
+    Args:
+        folder: The data set.
+        known: File → stamp of files that need not be read again.
+
+    Raises:
+        DataError: a file cannot be read.
+        EarthEmbedError: the record cannot be written.
+    """
+    stamps = {name: (known or {}).get(name) or Stamp.of(folder / name) for name in _files(folder)}
+    entries = {name: dataclasses.asdict(stamp) for name, stamp in stamps.items()}
+    text = json.dumps(entries, indent=1) + "\n"
+    record = folder / CHECKSUMS_FILE
+    if not record.is_file() or record.read_bytes() != text.encode():
+        write_text(record, text)
+
+
+def check_files(folder: Path, threads: int = 8, contents: bool = False) -> dict[str, str]:
+    """Compares a data set with its `CHECKSUMS_FILE`.
+
+    Args:
+        folder: The data set.
+        threads: Files to look at in parallel.
+        contents: Compare the SHA-256 of every file; otherwise of those up to `SMALL_FILE`, among
+            them all metadata, and only the sizes of the others.
+
+    Returns:
+        File → what is wrong with it, with its path.
+
+    Raises:
+        FileNotFoundError: there is no record.
+        DataError: it cannot be read.
+    """
+    record = folder / CHECKSUMS_FILE
+    try:
+        entries = read_json(record)
+        stamps = {name: Stamp.from_json(entry) for name, entry in entries.items()}
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, AttributeError) as error:
+        raise DataError(f"{record} cannot be read: {error}") from error
+
+    def damage(name: str) -> str | None:
+        if (stamp := stamps.get(name)) is None:
+            return f"expected an entry in {CHECKSUMS_FILE}, found none"
+        return stamp.damage(folder / name, contents or stamp.size <= SMALL_FILE)
+
+    names = sorted({*_files(folder), *stamps})
+    with ThreadPoolExecutor(threads) as pool:  # hashing releases the GIL
+        found = zip(names, pool.map(damage, names), strict=True)
+        return {name: f"{folder / name}: {what}" for name, what in found if what}
+
+
+def _files(folder: Path) -> list[str]:
+    """The files of a data set, without its checksums and hidden ones."""
+    names = (path.name for path in folder.iterdir() if path.is_file())
+    return sorted(name for name in names if name != CHECKSUMS_FILE and not name.startswith("."))
 
 
 def prepared_files(builder: tfds.core.DatasetBuilder) -> list[Path]:
