@@ -188,7 +188,7 @@ def test_the_command_needs_unverified_and_then_warns(finished, tmp_path, capsys)
     with pytest.raises(SystemExit, match="2"):
         main(command)
     said = capsys.readouterr().err.splitlines()
-    assert said[1].startswith("  checkpoint 4 cannot be verified: checkpoints.sha256/4.json: ")
+    assert said[-3].startswith("  checkpoint 4 cannot be verified: checkpoints.sha256/4.json: ")
     assert said[-1].startswith("--unverified (in Python, unverified=True) uses the newest checkpoi")
     assert not (tmp_path / "out.csv").exists()
     main([*command, "--unverified"])
