@@ -6,10 +6,13 @@ Each subcommand parses its options, calls the package and prints. Nothing is com
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Any, NoReturn
 
 from tqdm import tqdm
@@ -19,6 +22,7 @@ from earth_embed.cli.prepare import features, import_run, prepare
 from earth_embed.cli.serve import draw_map, embed
 from earth_embed.cli.train import train
 from earth_embed.errors import EarthEmbedError, FaultWarning, Interrupted, ProcessLost
+from earth_embed.processes import leave
 
 USAGE = """usage: earth-embed COMMAND ...
 
@@ -33,16 +37,36 @@ USAGE = """usage: earth-embed COMMAND ...
 
 earth-embed COMMAND --help explains a command's options."""
 
-USER_ERROR, INTERRUPTED, LOST = 2, 130, 75
-"""Exit status after a user's mistake, after Ctrl-C outside training, and after the loss of another
-process of the run. Training stopped by a signal saves its state and exits with 128 + signal: 130
-(SIGINT) or 143 (SIGTERM)."""
+USER_ERROR, LOST = 2, 75
+"""Exit status after a user's mistake, and after the loss of another process of the run. A command
+stopped by a signal exits with 128 + signal: 130 (SIGINT, Ctrl-C) or 143 (SIGTERM); training saves
+its state first. So does one whose output nobody reads any more: 141 (SIGPIPE), without a word."""
+
+SIGPIPE = 13
+"""Python ignores the signal, and Windows has none."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM asked the command to end."""
 
 
 def program() -> None:
-    """The command as a process of its own."""
+    """The command as a process of its own: what it changes for the whole process is its own."""
     _silence_orbax()
-    main()
+    _forgive_streams()
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        try:
+            main()
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        broken = [stream for stream in (sys.stdout, sys.stderr) if _discard_if_broken(stream)]
+        if not broken:
+            raise
+        if isinstance(error, BrokenPipeError):
+            sys.exit(128 + SIGPIPE)
+        _fail(f"error: cannot write to standard output: {error.strerror}", USER_ERROR)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -63,6 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(USAGE)
         return
     try:
+        _check_encoding(arguments)
         if name == "--version":
             from earth_embed import __version__
 
@@ -79,17 +104,54 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(f"error: {error}", LOST)
     except EarthEmbedError as error:
         _fail(f"error: {error}", USER_ERROR)
+    except UnicodeEncodeError as error:
+        _fail(
+            f"error: {error.object!a} is not a name in this process's encoding, "
+            f"{sys.getfilesystemencoding()}: expected UTF-8, such as with LC_ALL=C.UTF-8",
+            USER_ERROR,
+        )
+    except Terminated:
+        _fail("terminated", 128 + signal.SIGTERM)
     except KeyboardInterrupt:
-        _fail("interrupted", INTERRUPTED)
+        _fail("interrupted", 128 + signal.SIGINT)
 
 
 def _fail(message: str, status: int) -> NoReturn:
     print(message, file=sys.stderr)
-    if "jax" in sys.modules:
-        from earth_embed.processes import leave
+    leave(status)
 
-        leave(status)
-    sys.exit(status)
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    """Lets SIGTERM clean up as Ctrl-C does."""
+    raise Terminated
+
+
+def _check_encoding(arguments: Sequence[str]) -> None:
+    """Raises a UnicodeEncodeError if a name is not text; Orbax and Arrow would, but much later."""
+    with suppress(OSError):  # the working directory may be gone
+        arguments = [*arguments, os.getcwd()]
+    for argument in arguments:
+        argument.encode()
+
+
+def _forgive_streams() -> None:
+    """Makes output possible whatever the standard streams are."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the caller
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (until the end)
+        else:  # escapes what the locale cannot show
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _discard_if_broken(stream: Any) -> bool:
+    """Whether a stream cannot be written; if so, what is left in it goes nowhere, in silence."""
+    try:
+        stream.flush()
+        return False
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return True
 
 
 @contextmanager

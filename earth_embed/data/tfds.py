@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,8 +71,9 @@ def prepare(dataset: str, data_dir: str | os.PathLike[str] | None) -> tfds.core.
         if not Path(builder.data_path).exists():
             # All processes of a run on this host ask for it at once; the first one makes it.
             with one_at_a_time(Path(builder.data_path).parent):
+                if not Path(builder.data_path).exists():
+                    _make(dataset, builder)
                 builder = tfds.builder(dataset, data_dir=data_dir, file_format="array_record")
-                builder.download_and_prepare(file_format="array_record")
     except DataError:
         raise
     except ImportError as error:
@@ -93,6 +95,30 @@ def prepare(dataset: str, data_dir: str | os.PathLike[str] | None) -> tfds.core.
             "only damaged files anew)"
         )
     return builder
+
+
+def _make(dataset: str, builder: Any) -> None:
+    """Prepares a data set in a folder of our own, which gets its name when it is whole.
+
+    TFDS itself would leave a folder with a random name if it is killed, and nobody could tell
+    whether its owner lives. This one belongs to whoever holds the lock.
+    """
+    final = Path(builder.data_path)
+    folder = final.with_name(".preparing")
+    shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
+    folder.mkdir()
+    try:
+        making = import_tfds().builder(dataset, data_dir=folder, file_format="array_record")
+        downloads = builder.data_dir_root / "downloads"
+        making.download_and_prepare(download_dir=downloads, file_format="array_record")
+        made = Path(making.data_path)
+        for file in made.parents[1].glob(".config/*"):  # which config is the default
+            common = final.parents[1] / ".config"
+            common.mkdir(exist_ok=True)
+            os.replace(file, common / file.name)
+        os.rename(made, final)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def open_tfds(

@@ -31,6 +31,7 @@ from earth_embed.diagnosis.results import (
     write_report,
 )
 from earth_embed.errors import RunError
+from earth_embed.files import check_writable
 from earth_embed.hashing import epoch_permutation
 from earth_embed.pretrained.encoder import load_towers
 from earth_embed.step.state import Batch
@@ -69,6 +70,7 @@ def diagnose_run(
         folder.mkdir(exist_ok=True)  # before the work, so that an unwritable run fails at once
     except OSError as error:
         raise RunError(f"cannot write {folder}: {error.strerror}") from error
+    check_writable(folder)
 
     held_out = {
         name: encoder(name, draw_examples(splits.validation, settings.examples, settings.seed))

@@ -57,7 +57,7 @@ def embed_table(
     names = [f"e{i}" for i in range(encoder.dim)] if as_csv else ["embedding"]
     if taken := [name for name in names if name in table.column_names]:
         raise DataError(f"{source} already has a column {taken[0]!r}, the name of an embedding")
-    with atomic_output(output) as temporary:
+    with atomic_output(output, stream=as_csv) as temporary:
         batches = _batches(encoder, table, lonlat, batch_size)
         if as_csv:
             _write_csv(temporary, table, names, batches)

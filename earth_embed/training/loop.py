@@ -92,9 +92,11 @@ def train(
     step = compile_step(partial(method.step, update=update), mesh, shardings)
     validate = Validation(towers, held_out, experiment.checkpoints.validation_examples, mesh)
     settings = experiment.checkpoints
+    # Checkpoints are compressed, if hardly: half is a bound.
+    least = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes)) // 2
 
     with (
-        locked(run_dir),
+        locked(run_dir, least),
         stop_on_signal() as stop,
         closing(Checkpointer(run_dir, settings.keep)) as checkpoints,
     ):
