@@ -114,8 +114,8 @@ def remove_leftovers(folder: Path, name: str | None = None) -> None:
     with contextlib.suppress(FileNotFoundError, PermissionError):
         for found in filter(lock_name.fullmatch, os.listdir(folder)):
             lock = folder / found
-            unknown = (OSError, NotImplementedError)  # locked, or on a file system without locks
-            with contextlib.suppress(*unknown), FileLock(lock, blocking=False):
+            # Suppressed: it is locked, or the file system has no locks.
+            with contextlib.suppress(OSError, NotImplementedError), FileLock(lock, blocking=False):
                 _remove(folder / found.removesuffix(_LOCK))
                 lock.unlink()
 
@@ -162,7 +162,7 @@ def one_at_a_time(folder: Path, wait: bool = True) -> Iterator[None]:
         OSError: the folder cannot be created or written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock", blocking=wait):
+    with _lock(folder / ".lock", wait):
         yield
 
 
@@ -238,7 +238,7 @@ def _temporary(target: Path) -> Iterator[Path]:
     lock = target.with_name(temporary.name + _LOCK)
     with contextlib.ExitStack() as held:
         with contextlib.suppress(NotImplementedError):  # a file system without locks
-            held.enter_context(FileLock(lock))  # waits for another thread with the same output
+            held.enter_context(_lock(lock))  # waits for another thread with the same output
         try:
             _remove(temporary)  # of a dead process that had the same number
             yield temporary
@@ -248,6 +248,12 @@ def _temporary(target: Path) -> Iterator[Path]:
                     _remove(temporary)
                 finally:
                     lock.unlink(missing_ok=True)
+
+
+def _lock(path: Path, wait: bool = True) -> FileLock:
+    """The lock of a file, which is made first: where that fails, FileLock may try for ever."""
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o644))
+    return FileLock(path, blocking=wait)
 
 
 def _parts(name: str) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from tqdm import tqdm
 
+from earth_embed.cli import streams
 from earth_embed.cli.evaluate import diagnose, evaluate
 from earth_embed.cli.prepare import features, import_run, prepare
 from earth_embed.cli.serve import draw_map, embed
@@ -53,20 +54,17 @@ class Terminated(KeyboardInterrupt):
 def program() -> None:
     """The command as a process of its own: what it changes for the whole process is its own."""
     _silence_orbax()
-    _forgive_streams()
+    streams.take_over()
     signal.signal(signal.SIGTERM, _terminate)
     try:
         try:
             main()
         finally:
             sys.stdout.flush()
-    except OSError as error:
-        broken = [stream for stream in (sys.stdout, sys.stderr) if _discard_if_broken(stream)]
-        if not broken:
-            raise
-        if isinstance(error, BrokenPipeError):
-            sys.exit(128 + SIGPIPE)
-        _fail(f"error: cannot write to standard output: {error.strerror}", USER_ERROR)
+    except streams.OutputLost as lost:
+        if isinstance(lost.reason, BrokenPipeError):
+            leave(128 + SIGPIPE)
+        _fail(f"error: cannot write to standard output: {lost.reason.strerror}", USER_ERROR)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -110,6 +108,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"{sys.getfilesystemencoding()}: expected UTF-8, such as with LC_ALL=C.UTF-8",
             USER_ERROR,
         )
+    except OSError as error:  # what no command foresaw, such as a path that is too long
+        reason = error.strerror or error
+        where = "" if error.filename is None else f"{error.filename}: "
+        _fail(f"error: {where}{reason}", USER_ERROR)
+    except MemoryError as error:
+        _fail(f"error: not enough memory: {error}", USER_ERROR)
     except Terminated:
         _fail("terminated", 128 + signal.SIGTERM)
     except KeyboardInterrupt:
@@ -132,26 +136,6 @@ def _check_encoding(arguments: Sequence[str]) -> None:
         arguments = [*arguments, os.getcwd()]
     for argument in arguments:
         argument.encode()
-
-
-def _forgive_streams() -> None:
-    """Makes output possible whatever the standard streams are."""
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:  # closed by the caller
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (until the end)
-        else:  # escapes what the locale cannot show
-            stream.reconfigure(errors="backslashreplace")
-
-
-def _discard_if_broken(stream: Any) -> bool:
-    """Whether a stream cannot be written; if so, what is left in it goes nowhere, in silence."""
-    try:
-        stream.flush()
-        return False
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        return True
 
 
 @contextmanager

@@ -83,7 +83,7 @@ def prepare(dataset: str, data_dir: str | os.PathLike[str] | None) -> tfds.core.
     except (OSError, RuntimeError, ParseError) as error:  # a full disk is a RuntimeError here
         place = "TFDS's default folder" if data_dir is None else repr(os.fspath(data_dir))
         raise DataError(f"cannot prepare the data set {dataset!r} in {place}: {error}") from error
-    except ValueError as error:
+    except (ValueError, AssertionError) as error:  # the latter for an unknown version
         raise DataError(
             f"no data set {dataset!r}: expected one of {', '.join(ROLES)} (or name/tiny), or "
             f"another that TFDS knows: {str(error).strip().splitlines()[0]}"

@@ -20,14 +20,6 @@ from earth_embed.reports import data_uri, render
 from earth_embed.tasks.labels import Labels
 
 
-class _Console(Console):
-    """Leaves a closed pipe to the command, which ends in its own way; Rich would exit with 1."""
-
-    def on_broken_pipe(self) -> None:
-        """Raises the BrokenPipeError that is being handled."""
-        raise
-
-
 def print_summary(results: Results, console: Console | None = None) -> None:
     """Prints a table and a verdict for each kind of split, then where the user's own tasks lie.
 
@@ -35,7 +27,7 @@ def print_summary(results: Results, console: Console | None = None) -> None:
         results: What to print.
         console: Where to print; None for standard output.
     """
-    console = console or _Console()
+    console = console or Console()
     for split in results.settings.splits:
         console.print(_table(results, split))
         for sentence in verdict(results, split):
