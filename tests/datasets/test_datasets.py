@@ -15,6 +15,7 @@ from earth_embed.data.sources import encode_text, in_memory
 from earth_embed.data.tfds import open_tfds, prepare, read_columns
 from earth_embed.errors import CoordinateError, DataError, EarthEmbedError
 from tests.conftest import limited_file_size
+from tests.killing import assert_survives
 
 tfds = pytest.importorskip("tensorflow_datasets")
 
@@ -392,3 +393,11 @@ assert "tensorflow" not in sys.modules
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
+
+
+def test_a_first_preparation_killed_at_random_moments_and_done_again(tmp_path, read_towns_once):
+    def make(name):
+        (tmp_path / name).mkdir()
+        return tmp_path / name
+
+    assert_survives(make, lambda folder: prepare("toponyms/tiny", folder), tries=6)

@@ -16,6 +16,8 @@ from earth_embed.evaluation.report import print_summary, write_report
 from earth_embed.evaluation.results import INTERPOLATION, MEAN, Row, load_results
 from earth_embed.evaluation.scores import score
 from earth_embed.evaluation.settings import Settings
+from earth_embed.files import write_text
+from tests.killing import assert_survives
 
 from .worlds import world
 
@@ -177,6 +179,31 @@ def test_a_run_is_evaluated_beside_baselines_and_other_runs(stand_ins, capsys):
     assert written == ["report.html", "results.json"]
     assert load_results(stand_ins / "a" / "evaluation" / "results.json") == results
     assert "untrained encoder" in capsys.readouterr().out
+
+
+def test_killed_at_any_moment_and_done_again(stand_ins, monkeypatch):
+    settings = dataclasses.replace(SETTINGS, tasks=("height",), probes=("ridge",), seeds=1)
+    # What matters here are the files: scores are computed once, and nothing is drawn.
+    monkeypatch.setattr(run, "write_report", lambda path, *rest: write_text(path, "drawn"))
+
+    def compute_once(name):
+        function, found = getattr(run, name), []
+
+        def same(*args, **options):
+            if not found:
+                found.append(function(*args, **options))
+            return found[0]
+
+        monkeypatch.setattr(run, name, same)
+
+    for name in ("evaluate", "out_of_block"):
+        compute_once(name)
+
+    def make(name):
+        (stand_ins / name / "a").mkdir(parents=True)
+        return stand_ins / name
+
+    assert_survives(make, lambda folder: run.evaluate_run(folder / "a", settings=settings))
 
 
 def test_a_layer_that_training_showed_is_refused_before_any_work(stand_ins):
