@@ -5,6 +5,7 @@ TensorFlow is imported only when a data set is prepared or opened.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shutil
@@ -39,6 +40,8 @@ COORDINATES = ("lon", "lat")
 # times, and one group's memory serves the next: touching fresh memory takes longer than decoding.
 _GROUP_BYTES = 12 << 20
 
+_PREPARING = ".preparing"
+
 Decoder = Callable[[Sequence[Any]], np.ndarray]
 """B stored values → (B, ...)."""
 
@@ -68,10 +71,13 @@ def prepare(dataset: str, data_dir: str | os.PathLike[str] | None) -> tfds.core.
             builder = open_published(dataset, published_folder(dataset, data_dir))
         else:
             builder = tfds.builder(dataset, data_dir=data_dir, file_format="array_record")
-        if not Path(builder.data_path).exists():
+        final = Path(builder.data_path)
+        if final.exists():
+            _clear_up(final)
+        else:
             # All processes of a run on this host ask for it at once; the first one makes it.
-            with one_at_a_time(Path(builder.data_path).parent):
-                if not Path(builder.data_path).exists():
+            with one_at_a_time(final.parent):
+                if not final.exists():
                     _make(dataset, builder)
                 builder = tfds.builder(dataset, data_dir=data_dir, file_format="array_record")
     except DataError:
@@ -104,7 +110,7 @@ def _make(dataset: str, builder: Any) -> None:
     whether its owner lives. This one belongs to whoever holds the lock.
     """
     final = Path(builder.data_path)
-    folder = final.with_name(".preparing")
+    folder = final.with_name(_PREPARING)
     shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
     folder.mkdir()
     try:
@@ -119,6 +125,15 @@ def _make(dataset: str, builder: Any) -> None:
         os.rename(made, final)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _clear_up(final: Path) -> None:
+    """Removes what is left if a process was killed just when the data set was whole."""
+    folder = final.with_name(_PREPARING)
+    if folder.exists():
+        # Suppressed: another version is being prepared, or the folder cannot be written.
+        with contextlib.suppress(OSError), one_at_a_time(final.parent, wait=False):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def open_tfds(

@@ -400,4 +400,4 @@ def test_a_first_preparation_killed_at_random_moments_and_done_again(tmp_path, r
         (tmp_path / name).mkdir()
         return tmp_path / name
 
-    assert_survives(make, lambda folder: prepare("toponyms/tiny", folder), tries=6)
+    assert_survives(make, lambda folder: prepare("toponyms/tiny", folder), tries=4)
