@@ -1,6 +1,7 @@
 """The command line: every field can be set, and a mistake is one message and status 2."""
 
 import dataclasses
+import os
 import re
 import shutil
 import signal
@@ -498,6 +499,48 @@ def test_any_command_line_ends_well_or_in_one_error(
     assert status in (0, 2)
     assert err if status else "Traceback" not in out
     assert "Traceback" not in err
+
+
+NOT_UTF8 = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+FULL = "error: cannot write to standard output: No space left on device"
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    ("line", "status", "message"),
+    [
+        ("{} --help | true; exit ${{PIPESTATUS[0]}}", 141, ""),
+        ("{} trian 2>&1 | true; exit ${{PIPESTATUS[0]}}", 141, ""),
+        ("{} --help > /dev/full", 2, FULL),
+        ("{} trian 2> /dev/full", 2, ""),
+        ("{} --version >&-", 0, ""),
+    ],
+)
+def test_standard_streams_that_fail(line, status, message, unbuffered):
+    done = subprocess.run(
+        ["bash", "-c", line.format(f"{sys.executable} -m earth_embed")],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+    )
+    assert (done.returncode, done.stderr.strip()) == (status, message)
+
+
+def test_a_locale_without_utf_8(tmp_path, run):
+    def ends(*arguments):
+        command = [sys.executable, "-m", "earth_embed", *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | NOT_UTF8)
+        return done.returncode, done.stderr
+
+    status, error = ends("map", run, "-o", tmp_path / "m.png", "--resolution", "7")
+    assert status == 2
+    assert error == r"error: resolution = 7.0\xb0: expected a divisor of 180\xb0, such as 0.5" "\n"
+    status, error = ends("train", "quickstart", "--run-dir", tmp_path / "é")
+    assert status == 2
+    assert re.search(r"error: '.*udcc3.*' is not a name in this process's encoding, ascii: ", error)
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize(("name", "status"), [("SIGKILL", -9), ("SIGTERM", 143)])

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from earth_embed.coordinates import block_of, unit_vector
-from earth_embed.errors import ConfigError, DataError
+from earth_embed.errors import ConfigError, DataError, EarthEmbedError
 from earth_embed.evaluation import run
 from earth_embed.evaluation.protocol import evaluate, out_of_block
 from earth_embed.evaluation.report import print_summary, write_report
@@ -179,6 +179,17 @@ def test_a_run_is_evaluated_beside_baselines_and_other_runs(stand_ins, capsys):
     assert written == ["report.html", "results.json"]
     assert load_results(stand_ins / "a" / "evaluation" / "results.json") == results
     assert "untrained encoder" in capsys.readouterr().out
+
+
+def test_a_full_disk_leaves_the_scores_in_the_terminal(stand_ins, monkeypatch, capsys):
+    def full(path, *rest):
+        raise EarthEmbedError("No space left on device")
+
+    monkeypatch.setattr(run, "write_report", full)
+    settings = dataclasses.replace(SETTINGS, tasks=("height",), probes=("ridge",), seeds=1)
+    with pytest.raises(EarthEmbedError, match="No space left"):
+        run.evaluate_run(stand_ins / "a", settings=settings)
+    assert "unit vector" in capsys.readouterr().out
 
 
 def test_killed_at_any_moment_and_done_again(stand_ins, monkeypatch):
