@@ -466,7 +466,7 @@ def command_lines(draw):
     return [name, *words]
 
 
-@fuzz(200, line=command_lines())
+@fuzz(150, line=command_lines())
 def test_any_command_line_ends_well_or_in_one_error(
     line, run, experiment, folder, monkeypatch, capsys
 ):
@@ -507,24 +507,20 @@ NOT_UTF8 = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 FULL = "error: cannot write to standard output: No space left on device"
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize(
     ("line", "status", "message"),
     [
         ("{} --help | true; exit ${{PIPESTATUS[0]}}", 141, ""),
         ("{} trian 2>&1 | true; exit ${{PIPESTATUS[0]}}", 141, ""),
-        ("{} --help > /dev/full", 2, FULL),
+        ("PYTHONUNBUFFERED= {} --help > /dev/full", 2, FULL),
+        ("PYTHONUNBUFFERED=1 {} --help > /dev/full", 2, FULL),
         ("{} trian 2> /dev/full", 2, ""),
         ("{} --version >&-", 0, ""),
     ],
 )
-def test_standard_streams_that_fail(line, status, message, unbuffered):
-    done = subprocess.run(
-        ["bash", "-c", line.format(f"{sys.executable} -m earth_embed")],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
-    )
+def test_standard_streams_that_fail(line, status, message):
+    command = ["bash", "-c", line.format(f"{sys.executable} -m earth_embed")]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stderr.strip()) == (status, message)
 
 
