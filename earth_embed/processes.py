@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -67,6 +68,10 @@ def join(
             "a run of several processes needs --coordinator HOST:PORT, --processes and --process; "
             f"found {coordinator!r}, {processes} and {process}"
         )
+    elif not re.fullmatch(r".+:[0-9]{1,5}", coordinator):
+        raise ConfigError(f"--coordinator {coordinator!r}: expected HOST:PORT or {AUTO}")
+    elif processes < 1:
+        raise ConfigError(f"--processes {processes}: expected 1 or more")
     elif not 0 <= process < processes:
         raise ConfigError(f"--process {process}: expected 0 … {processes - 1}")
     try:

@@ -9,14 +9,17 @@ import importlib
 import logging
 import os
 import re
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Any, NoReturn, cast
 
 from tqdm import tqdm
 
+from earth_embed.cli import streams
 from earth_embed.errors import EarthEmbedError, FaultWarning, Interrupted, ProcessLost
 from earth_embed.progress import command, phase
 
@@ -46,16 +49,33 @@ USAGE = """usage: earth-embed COMMAND ...
 
 earth-embed COMMAND --help explains a command's options."""
 
-USER_ERROR, INTERRUPTED, LOST = 2, 130, 75
-"""Exit status after a user's mistake, after Ctrl-C outside training, and after the loss of another
-process of the run. Training stopped by a signal saves its state and exits with 128 + signal: 130
-(SIGINT) or 143 (SIGTERM)."""
+USER_ERROR, LOST = 2, 75
+"""Exit status after a user's mistake, and after the loss of another process of the run. A command
+stopped by a signal exits with 128 + signal: 130 (SIGINT, Ctrl-C) or 143 (SIGTERM); training saves
+its state first. So does one whose output nobody reads any more: 141 (SIGPIPE), without a word."""
+
+SIGPIPE = 13
+"""Python ignores the signal, and Windows has none."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM asked the command to end."""
 
 
 def program() -> None:
-    """The command as a process of its own."""
+    """The command as a process of its own: what it changes for the whole process is its own."""
     _silence_orbax()
-    main()
+    streams.take_over()
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        try:
+            main()
+        finally:
+            sys.stdout.flush()
+    except streams.OutputLost as lost:
+        if isinstance(lost.reason, BrokenPipeError):
+            _leave(128 + SIGPIPE)
+        _fail(f"error: cannot write to standard output: {lost.reason.strerror}", USER_ERROR)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -66,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(USAGE)
         return
     try:
+        _check_encoding(arguments)
         if name == "--version":
             from earth_embed import __version__
 
@@ -82,8 +103,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(f"error: {error}", LOST)
     except EarthEmbedError as error:
         _fail(f"error: {error}", USER_ERROR)
+    except UnicodeEncodeError as error:
+        _fail(
+            f"error: {error.object!a} is not a name in this process's encoding, "
+            f"{sys.getfilesystemencoding()}: expected UTF-8, such as with LC_ALL=C.UTF-8",
+            USER_ERROR,
+        )
+    except OSError as error:  # what no command foresaw, such as a path that is too long
+        reason = error.strerror or error
+        where = "" if error.filename is None else f"{error.filename}: "
+        _fail(f"error: {where}{reason}", USER_ERROR)
+    except MemoryError as error:
+        _fail(f"error: not enough memory: {error}", USER_ERROR)
+    except Terminated:
+        _fail("terminated", 128 + signal.SIGTERM)
     except KeyboardInterrupt:
-        _fail("interrupted", INTERRUPTED)
+        _fail("interrupted", 128 + signal.SIGINT)
 
 
 def _opening(name: str, arguments: list[str]) -> str | None:
@@ -106,11 +141,28 @@ def _command(name: str) -> Callable[[list[str]], None]:
 
 def _fail(message: str, status: int) -> NoReturn:
     print(message, file=sys.stderr)
+    _leave(status)
+
+
+def _leave(status: int) -> NoReturn:
     if "jax" in sys.modules:
         from earth_embed.processes import leave
 
         leave(status)
     sys.exit(status)
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    """Lets SIGTERM clean up as Ctrl-C does."""
+    raise Terminated
+
+
+def _check_encoding(arguments: Sequence[str]) -> None:
+    """Raises a UnicodeEncodeError if a name is not text; Orbax and Arrow would, but much later."""
+    with suppress(OSError):  # the working directory may be gone
+        arguments = [*arguments, os.getcwd()]
+    for argument in arguments:
+        argument.encode()
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -42,6 +43,8 @@ COORDINATES = ("lon", "lat")
 # Examples are decoded in groups of about this size. A batch of chips then exists once, not three
 # times, and one group's memory serves the next: touching fresh memory takes longer than decoding.
 _GROUP_BYTES = 12 << 20
+
+_PREPARING = ".preparing"
 
 Decoder = Callable[[Sequence[Any]], np.ndarray]
 """B stored values → (B, ...)."""
@@ -82,17 +85,19 @@ def prepare(
             builder = tfds.core.read_only_builder.builder_from_files(
                 dataset, data_dir=data_dir, file_format="array_record"
             )
-        if not Path(builder.data_path).exists():
+        final = Path(builder.data_path)
+        if final.exists():
+            _clear_up(final)
+        else:
             # All processes of a run on this host ask for it at once; the first one makes it.
             with (
-                phase(f"preparing the data set {dataset} in {builder.data_path}"),
+                phase(f"preparing the data set {dataset} in {final}"),
                 _tfds_on_stderr(tfds),
-                one_at_a_time(Path(builder.data_path).parent),
+                one_at_a_time(final.parent),
             ):
+                if not final.exists():
+                    _make(dataset, builder)
                 builder = tfds.builder(dataset, data_dir=data_dir, file_format="array_record")
-                if not Path(builder.data_path).exists():
-                    builder.download_and_prepare(file_format="array_record")
-                    write_checksums(Path(builder.data_path))
     except DataError:
         raise
     except ImportError as error:
@@ -102,7 +107,7 @@ def prepare(
     except (OSError, RuntimeError, ParseError) as error:  # a full disk is a RuntimeError here
         place = "TFDS's default folder" if data_dir is None else repr(os.fspath(data_dir))
         raise DataError(f"cannot prepare the data set {dataset!r} in {place}: {error}") from error
-    except ValueError as error:
+    except (ValueError, AssertionError) as error:  # the latter for an unknown version
         raise DataError(
             f"no data set {dataset!r}: expected one of {', '.join(ROLES)} (or name/tiny), or one "
             "that is prepared on disk (earth-embed prepare NAME downloads others that TFDS knows): "
@@ -147,9 +152,6 @@ def _check_files(dataset: str, folder: Path) -> None:
     """
     from_files = dataset in FROM_FILES
     ours = from_files or dataset.partition("/")[0] in ROLES
-    if ours and not (folder / CHECKSUMS_FILE).exists():
-        with contextlib.suppress(OSError), one_at_a_time(folder.parent):
-            pass  # wait for a process that is just making it
     try:
         damage = check_files(folder)
     except FileNotFoundError:
@@ -169,6 +171,40 @@ def _check_files(dataset: str, folder: Path) -> None:
             f"{next(iter(damage.values()))} "
             f"({how if from_files else f'remove {folder}, and it is made anew'})"
         )
+
+
+def _make(dataset: str, builder: Any) -> None:
+    """Prepares a data set in a folder of our own, which gets its name when it is whole.
+
+    TFDS itself would leave a folder with a random name if it is killed, and nobody could tell
+    whether its owner lives. This one belongs to whoever holds the lock.
+    """
+    final = Path(builder.data_path)
+    folder = final.with_name(_PREPARING)
+    shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
+    folder.mkdir()
+    try:
+        making = import_tfds().builder(dataset, data_dir=folder, file_format="array_record")
+        downloads = builder.data_dir_root / "downloads"
+        making.download_and_prepare(download_dir=downloads, file_format="array_record")
+        made = Path(making.data_path)
+        write_checksums(made)
+        for file in made.parents[1].glob(".config/*"):  # which config is the default
+            common = final.parents[1] / ".config"
+            common.mkdir(exist_ok=True)
+            os.replace(file, common / file.name)
+        os.rename(made, final)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _clear_up(final: Path) -> None:
+    """Removes what is left if a process was killed just when the data set was whole."""
+    folder = final.with_name(_PREPARING)
+    if folder.exists():
+        # Suppressed: another version is being prepared, or the folder cannot be written.
+        with contextlib.suppress(OSError), one_at_a_time(final.parent, wait=False):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def open_tfds(

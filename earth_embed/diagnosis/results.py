@@ -146,7 +146,7 @@ def read_section(run_dir: Path, which: str) -> Markup | None:
         # `load` chooses the location encoder the same way: damage to the rest does not matter.
         step = choose(run_dir / "checkpoints", which, leave_out=["state"]).step
         return section(diagnosis) if diagnosis.step == step else None
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise RunError(f"cannot read {path}: {error.strerror}") from error

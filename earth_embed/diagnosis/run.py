@@ -33,6 +33,7 @@ from earth_embed.diagnosis.results import (
     write_report,
 )
 from earth_embed.errors import RunError
+from earth_embed.files import check_writable
 from earth_embed.hashing import epoch_permutation
 from earth_embed.pretrained.encoder import on_one_device
 from earth_embed.progress import phase
@@ -78,6 +79,7 @@ def diagnose_run(
         folder.mkdir(exist_ok=True)  # before the work, so that an unwritable run fails at once
     except OSError as error:
         raise RunError(f"cannot write {folder}: {error.strerror}") from error
+    check_writable(folder)
 
     with phase("encoding the held-out examples"):
         held_out = {

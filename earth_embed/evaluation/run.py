@@ -19,6 +19,7 @@ from earth_embed.evaluation.protocol import evaluate, out_of_block
 from earth_embed.evaluation.report import print_summary, write_report
 from earth_embed.evaluation.results import HARMONICS, MEAN, UNTRAINED, Results, join
 from earth_embed.evaluation.settings import Settings
+from earth_embed.files import check_writable
 from earth_embed.pretrained.encoder import load, untrained
 from earth_embed.progress import phase
 from earth_embed.tasks.labels import Labels, Target, load_labels, refuse_leaks
@@ -103,10 +104,12 @@ def evaluate_run(
             )
         parts.append(evaluate(features, part, settings, name=run))
     results = dataclasses.replace(join(parts), scored=scored)
-    results.save(folder / "results.json")
-    with phase("drawing the report"):
-        write_report(folder / "report.html", results, labels, predictions, diagnosis)
-    print_summary(results)
+    try:
+        results.save(folder / "results.json")
+        with phase("drawing the report"):
+            write_report(folder / "report.html", results, labels, predictions, diagnosis)
+    finally:  # a full disk leaves the scores in the terminal
+        print_summary(results)
     return results
 
 
@@ -176,6 +179,7 @@ def _make_folder(run_dir: Path, scored: dict[str, str], own_tasks: Sequence[Task
         folder /= "-".join([scored["labels"].replace("/", "-"), scored["checkpoint"], *own])
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return folder
     except OSError as error:
         raise RunError(f"cannot write {folder}: {error.strerror}") from error
+    check_writable(folder)
+    return folder

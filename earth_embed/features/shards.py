@@ -31,7 +31,7 @@ from earth_embed.datasets.preparation.pieces import (
     forget,
     make_piece,
     read_record,
-    remove_leftovers,
+    remove_unfinished,
 )
 from earth_embed.errors import DataError, EarthEmbedError
 from earth_embed.files import atomic_output, one_at_a_time, sha256, write_text
@@ -77,6 +77,7 @@ class Shards:
                     reason = error.strerror or error
                     raise EarthEmbedError(f"cannot write {self.folder}: {reason}") from error
                 self._check()  # again: another run may have worked here while this one waited
+                remove_unfinished(self.folder)
                 if whole := self.record.exists():
                     found = read_features_file(self.record)
                     check_shards(self.folder, read_shards(self.record, found)[1], contents=True)
@@ -84,7 +85,6 @@ class Shards:
                         self._write_record(found.get("shards"), found.get("places_sha256"))
                     self._clean()
                 else:
-                    remove_leftovers(self.folder)
                     write_text(self._plan, json.dumps(self._settings, indent=1) + "\n")
                 return whole
 

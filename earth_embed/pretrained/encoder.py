@@ -24,6 +24,9 @@ from earth_embed.progress import phase
 _process: int | None = None
 """The process whose JAX this module has used, if any."""
 
+MAX_SMOOTHING_KM = 1e6
+"""Nothing but the mean over the globe is left long before."""
+
 
 class LocationEncoder:
     """A function from (lon, lat) in degrees to an embedding.
@@ -96,10 +99,14 @@ class LocationEncoder:
             km: Standard deviation in kilometres; 0 changes nothing.
 
         Raises:
-            ConfigError: `km` is negative or not finite, or the encoder has no harmonics.
+            ConfigError: `km` is negative or above `MAX_SMOOTHING_KM`, or the encoder has no
+                harmonics.
         """
-        if not 0 <= km < math.inf:
-            raise ConfigError(f"smoothing by {km} km: expected a finite number ≥ 0")
+        if not 0 <= km <= MAX_SMOOTHING_KM:
+            raise ConfigError(
+                f"smoothing by {km} km: expected a finite number ≥ 0, of at most "
+                f"{MAX_SMOOTHING_KM:,.0f}"
+            )
         location = self.experiment.location
         if not any(harmonics_in(location)):
             raise ConfigError(

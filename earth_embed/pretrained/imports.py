@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import shutil
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from earth_embed.errors import CheckpointError, RunError
-from earth_embed.files import sha256
+from earth_embed.files import atomic_folder, sha256
 from earth_embed.pretrained.published import Published, geoclip, packaged_weights, satclip
 from earth_embed.step.state import TrainState
 from earth_embed.step.towers import LOCATION
@@ -67,14 +65,12 @@ def _is_imported(run_dir: Path, published: Published, origin: dict[str, str]) ->
 
 def _write(run_dir: Path, published: Published, origin: dict[str, str]) -> None:
     """Writes a run with one checkpoint at step 0, since nothing was trained here."""
-    temporary = run_dir.absolute().with_name(f".{run_dir.name}.{os.getpid()}")
     params = {LOCATION: jax.tree.map(jnp.asarray, published.params)}
     try:
-        open_run(temporary, published.experiment, origin)
-        with closing(Checkpointer(temporary, keep=1)) as checkpoints:
-            checkpoints.save(TrainState(jnp.int32(0), params, {}), score=math.nan)
-        os.replace(temporary, run_dir)
+        with atomic_folder(run_dir) as temporary:
+            open_run(temporary, published.experiment, origin)
+            with closing(Checkpointer(temporary, keep=1)) as checkpoints:
+                checkpoints.save(TrainState(jnp.int32(0), params, {}), score=math.nan)
     except OSError as error:
-        raise RunError(f"cannot write {run_dir}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        reason = error.strerror or error
+        raise RunError(f"cannot make the run directory {run_dir}: {reason}") from error

@@ -84,7 +84,7 @@ def embed_table(
         raise DataError(f"{source} already has a column {taken[0]!r}, the name of an embedding")
     if as_csv:
         _check_fits_csv(table.file.schema)
-    with atomic_output(output) as temporary:
+    with atomic_output(output, stream=as_csv) as temporary:
         survey = _survey(table, not as_csv, missing)
         batches = _batches(encoder, table, survey, batch_size, missing)
         if as_csv:

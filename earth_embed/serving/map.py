@@ -17,6 +17,9 @@ from earth_embed.progress import bar, phase
 MAP_SUFFIXES = (".png", ".tif", ".tiff")
 """File name suffixes of maps."""
 
+MIN_RESOLUTION = 0.005
+"""Degrees per pixel of the largest map, of 7.8 GB in memory."""
+
 _SAMPLE, _BATCH = 20_000, 65_536
 
 _OCEAN, _COAST = (233, 237, 241), (20, 24, 28)
@@ -43,7 +46,7 @@ def embedding_map(
         encoder: The location encoder, of dimension D ≥ 3.
         output: The file to write: an image (.png), or three uint8 bands (.tif, .tiff) in
             EPSG:4326, where 0 stands for no data.
-        resolution: Degrees per pixel, a divisor of 180.
+        resolution: Degrees per pixel, a divisor of 180, from `MIN_RESOLUTION`.
         coastlines: Whether to draw coastlines; ignored for GeoTIFF, which is data.
         land_only: Whether to fit the components on land only and leave the ocean blank.
 
@@ -54,6 +57,12 @@ def embedding_map(
     output = Path(output)
     suffix = check_suffix(output, MAP_SUFFIXES, "a map")
     picture = suffix == ".png"
+    if 0 < resolution < MIN_RESOLUTION:
+        most, found = (_bytes(each) / 1e9 for each in (MIN_RESOLUTION, resolution))
+        raise DataError(
+            f"resolution = {resolution}°: expected at least {MIN_RESOLUTION}°, a map of "
+            f"{most:,.1f} GB in memory, found one of {found:,.1f} GB"
+        )
     height = round(180 / resolution) if resolution > 0 else 0
     if height < 1 or not np.isclose(height * resolution, 180):
         raise DataError(f"resolution = {resolution}°: expected a divisor of 180°, such as 0.5")
@@ -66,6 +75,11 @@ def embedding_map(
         else:
             image = _paint(encoder, height, land_only, blank=(0, 0, 0), coastlines=False)
             _write_geotiff(temporary, image)
+
+
+def _bytes(resolution: float) -> float:
+    """Memory of the map's pixels."""
+    return 3 * (180 / resolution) * (360 / resolution)
 
 
 @dataclass(frozen=True)

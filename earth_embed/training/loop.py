@@ -104,9 +104,11 @@ def train(
         validate = Validation(towers, held_out, settings.validation_examples, mesh)
     take_step = first_call("compiling the training step", step)
     score = first_call("compiling the validation", validate)
+    # Checkpoints are compressed, if hardly: half is a bound.
+    least = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes)) // 2
 
     with (
-        locked(run_dir),
+        locked(run_dir, least),
         stop_on_signal() as stop,
         closing(Checkpointer(run_dir, settings.keep, unverified)) as checkpoints,
     ):

@@ -26,7 +26,13 @@ from earth_embed.cells import HOLDOUT
 from earth_embed.config import Experiment
 from earth_embed.config.files import differences, from_json, to_json
 from earth_embed.errors import RunError
-from earth_embed.files import one_at_a_time, read_json, write_text
+from earth_embed.files import (
+    check_writable,
+    one_at_a_time,
+    read_json,
+    remove_leftovers,
+    write_text,
+)
 from earth_embed.processes import from_main
 
 RUN_FILE = "run.json"
@@ -207,11 +213,16 @@ def _brief(value: Any) -> str:
 
 
 @contextmanager
-def locked(run_dir: Path) -> Iterator[None]:
+def locked(run_dir: Path, size: int = 0) -> Iterator[None]:
     """Locks a run for training. The lock ends with process 0, however it ends.
+
+    Args:
+        run_dir: The run. What killed processes left of their temporary files is removed.
+        size: Bytes that a checkpoint needs at least.
 
     Raises:
         RunError: another process on this machine holds the lock; raised in every process.
+        EarthEmbedError: the run cannot be written, or there is no room for a checkpoint.
     """
 
     def lock() -> None:
@@ -219,6 +230,9 @@ def locked(run_dir: Path) -> Iterator[None]:
             held.enter_context(one_at_a_time(run_dir, wait=False))
         except TimeoutError as error:
             raise RunError(f"another process is training {run_dir} at this moment") from error
+        for folder in (run_dir, run_dir / "checkpoints.sha256"):
+            remove_leftovers(folder)
+        check_writable(run_dir, size)
 
     with ExitStack() as held:
         from_main(lock)

@@ -21,6 +21,7 @@ from earth_embed.progress import command
 from tests.conftest import limited_file_size
 from tests.damage import damages, do_damage
 from tests.fuzzing import fuzz
+from tests.killing import assert_survives
 
 tfds = pytest.importorskip("tensorflow_datasets")
 
@@ -488,3 +489,11 @@ def test_a_data_set_of_an_earlier_version_is_read_with_a_warning(toponyms, tmp_p
         found = read_toponyms(tmp_path)
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_first_preparation_killed_at_random_moments_and_done_again(tmp_path, read_towns_once):
+    def make(name):
+        (tmp_path / name).mkdir()
+        return tmp_path / name
+
+    assert_survives(make, lambda folder: prepare("toponyms/tiny", folder), tries=4)

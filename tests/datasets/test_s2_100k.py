@@ -1,6 +1,7 @@
 """Large data sets: chips from published files, in pieces that stop, go on and are checked."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
@@ -41,6 +42,7 @@ from tests.datasets.chips import (
     write_index,
     write_source,
 )
+from tests.killing import assert_survives
 
 pytest.importorskip("tensorflow_datasets")
 
@@ -309,6 +311,17 @@ def test_a_killed_preparation_goes_on_where_it_was(published, reference, tmp_pat
     assert {file: after[file] for file in finished} == {file: before[file] for file in finished}
     assert hidden(tmp_path) == {".lock"}
     assert not [*tmp_path.rglob("incomplete*")]
+
+
+def test_killed_at_random_moments_and_done_again(tmp_path):
+    write_source(tmp_path / "published", 6)
+    published, work = S2100k(tmp_path / "published"), dataclasses.replace(ALONE, rows_per_file=2)
+
+    def make(name):
+        (tmp_path / name).mkdir()
+        return tmp_path / name
+
+    assert_survives(make, lambda folder: prepare_from_files(published, folder, work), tries=6)
 
 
 def test_of_two_preparations_the_second_waits(published, reference, tmp_path):

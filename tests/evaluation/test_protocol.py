@@ -9,13 +9,15 @@ import pytest
 from rich.console import Console
 
 from earth_embed.coordinates import block_of, unit_vector
-from earth_embed.errors import ConfigError, DataError
+from earth_embed.errors import ConfigError, DataError, EarthEmbedError
 from earth_embed.evaluation import run
 from earth_embed.evaluation.protocol import evaluate, out_of_block
 from earth_embed.evaluation.report import print_summary, write_report
 from earth_embed.evaluation.results import INTERPOLATION, MEAN, Row, load_results
 from earth_embed.evaluation.scores import score
 from earth_embed.evaluation.settings import Settings
+from earth_embed.files import write_text
+from tests.killing import assert_survives
 
 from .worlds import world
 
@@ -178,6 +180,42 @@ def test_a_run_is_evaluated_beside_baselines_and_other_runs(stand_ins, capsys):
     assert written == ["report.html", "results.json"]
     assert load_results(stand_ins / "a" / "evaluation" / "results.json") == results
     assert "untrained encoder" in capsys.readouterr().out
+
+
+def test_a_full_disk_leaves_the_scores_in_the_terminal(stand_ins, monkeypatch, capsys):
+    def full(path, *rest):
+        raise EarthEmbedError("No space left on device")
+
+    monkeypatch.setattr(run, "write_report", full)
+    settings = dataclasses.replace(SETTINGS, tasks=("height",), probes=("ridge",), seeds=1)
+    with pytest.raises(EarthEmbedError, match="No space left"):
+        run.evaluate_run(stand_ins / "a", settings=settings)
+    assert "unit vector" in capsys.readouterr().out
+
+
+def test_killed_at_any_moment_and_done_again(stand_ins, monkeypatch):
+    settings = dataclasses.replace(SETTINGS, tasks=("height",), probes=("ridge",), seeds=1)
+    # What matters here are the files: scores are computed once, and nothing is drawn.
+    monkeypatch.setattr(run, "write_report", lambda path, *rest: write_text(path, "drawn"))
+
+    def compute_once(name):
+        function, found = getattr(run, name), []
+
+        def same(*args, **options):
+            if not found:
+                found.append(function(*args, **options))
+            return found[0]
+
+        monkeypatch.setattr(run, name, same)
+
+    for name in ("evaluate", "out_of_block"):
+        compute_once(name)
+
+    def make(name):
+        (stand_ins / name / "a").mkdir(parents=True)
+        return stand_ins / name
+
+    assert_survives(make, lambda folder: run.evaluate_run(folder / "a", settings=settings))
 
 
 def test_a_layer_that_training_showed_is_refused_before_any_work(stand_ins):

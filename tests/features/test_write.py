@@ -24,6 +24,7 @@ from earth_embed.features.write import write_features
 from earth_embed.files import sha256
 from tests.conftest import limited_file_size, random_places
 from tests.features.encoders import SMALL
+from tests.killing import assert_survives
 from tests.training.runs import contents
 from tests.training.test_processes import ends, processes
 
@@ -172,6 +173,14 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(folder, write, monkeypatch, don
         write("out", views=THREE)
         assert made == [*range(done, -(-COUNT // ROWS))]
         assert contents(folder / "out") == contents(folder / "whole")
+
+
+def test_killed_at_random_moments_and_done_again(folder, write):
+    def make(name):
+        (folder / name).mkdir()
+        return folder / name
+
+    assert_survives(make, lambda output: write(output.name, views=THREE), tries=2)
 
 
 @pytest.mark.parametrize("rule", [None, "1 in 10 blocks of 0.25°"])

@@ -27,6 +27,7 @@ from earth_embed.errors import (
 )
 from earth_embed.serving.embed import embed_table
 from tests.conftest import limited_file_size
+from tests.killing import assert_survives
 
 
 class UnitVector:
@@ -358,3 +359,16 @@ def test_a_full_disk_loses_nothing(tmp_path, suffix):
         embed_table(UnitVector(), source, output, batch_size=100)
     assert output.read_text() == "what stood here before"
     assert {file.name for file in tmp_path.iterdir()} == {source.name, output.name}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_killed_at_any_moment_and_done_again(tmp_path, places, suffix):
+    def make(name):
+        (tmp_path / name).mkdir()
+        places.to_csv(tmp_path / name / "in.csv")
+        (tmp_path / name / f"out.{suffix}").write_text("what stood here before")
+        return tmp_path / name
+
+    assert_survives(
+        make, lambda folder: embed_table(UnitVector(), folder / "in.csv", folder / f"out.{suffix}")
+    )

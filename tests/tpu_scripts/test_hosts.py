@@ -79,6 +79,22 @@ def test_a_gpu_host_trains_in_the_background_restarts_and_stops(host):
     assert "nothing runs" in host.run("gpu_host", "stop")
 
 
+@pytest.mark.parametrize("there", ["nothing", "a folder", "no program"])
+def test_what_cannot_start_is_not_said_to_be_started(host, there):
+    program = host.tree / "env" / "bin" / "earth-embed"
+    program.parent.mkdir(parents=True)
+    if there == "a folder":
+        program.mkdir()
+    elif there == "no program":
+        program.write_text("")
+        program.chmod(0o644)
+    host.settings(VENV="env", RUN_DIR="runs/run")
+    for _ in range(2):  # nothing holds the lock
+        assert "started" not in host.run("gpu_host", "train", status=127)
+        assert "no program env/bin/earth-embed to start" in host.messages
+    assert "nothing runs" in host.run("gpu_host", "stop")
+
+
 def test_a_job_that_does_not_stop_is_killed(host):
     ignores = ["bash", "-c", "trap '' TERM; echo up; for _ in {1..600}; do sleep 0.05; done"]
     host.run("job", "start", "here", *ignores, configured=False)

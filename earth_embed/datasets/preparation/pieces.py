@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from earth_embed.errors import DataError, EarthEmbedError, require
-from earth_embed.files import Stamp, atomic_output, read_json, write_text
+from earth_embed.files import Stamp, atomic_output, read_json, remove_leftovers, write_text
 
 # One record per group, so that a random read decodes nothing else. On Sentinel-2 chips zstd's level
 # 1 compresses as well as the default 3, in half the time.
@@ -133,9 +133,10 @@ def forget(file: Path) -> None:
     _record_path(file).unlink(missing_ok=True)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Removes the temporary files of killed processes."""
-    for leftover in folder.glob(".*array_record*"):
+def remove_unfinished(folder: Path) -> None:
+    """Removes the temporary files of killed processes. The caller has locked the folder."""
+    remove_leftovers(folder)
+    for leftover in folder.glob(".*array_record*"):  # without a lock, from older versions
         leftover.unlink(missing_ok=True)
 
 

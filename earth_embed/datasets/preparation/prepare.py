@@ -24,7 +24,7 @@ from earth_embed.datasets.preparation.pieces import (
     forget,
     make_piece,
     read_record,
-    remove_leftovers,
+    remove_unfinished,
     stamps,
 )
 from earth_embed.datasets.preparation.prepared import (
@@ -38,7 +38,7 @@ from earth_embed.datasets.preparation.prepared import (
 )
 from earth_embed.datasets.preparation.runners import progress, run_beam, run_processes
 from earth_embed.errors import ConfigError, DataError, EarthEmbedError
-from earth_embed.files import one_at_a_time, write_text
+from earth_embed.files import one_at_a_time, remove_leftovers, write_text
 from earth_embed.progress import phase
 
 
@@ -204,15 +204,18 @@ def _make(
     doing: str = "prepare",
     unit: str = " rows",
 ) -> None:
-    remove_leftovers(folder)
+    remove_unfinished(folder)
     for piece in todo:
         forget(folder / piece.file)
-    with progress(folder, pieces, todo, doing, unit):
-        make = functools.partial(make_piece, folder=folder, examples=examples)
-        if work.runner is None:
-            run_processes(make, todo, work.workers)
-        else:
-            run_beam(make, todo, work.runner, work.runner_options)
+    try:
+        with progress(folder, pieces, todo, doing, unit):
+            make = functools.partial(make_piece, folder=folder, examples=examples)
+            if work.runner is None:
+                run_processes(make, todo, work.workers)
+            else:
+                run_beam(make, todo, work.runner, work.runner_options)
+    finally:
+        remove_leftovers(folder)  # those of workers that had to be terminated
 
 
 def _rename(old: Path, new: Path) -> None:

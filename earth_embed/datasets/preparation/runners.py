@@ -40,8 +40,11 @@ def run_processes(make: Make, pieces: Sequence[Piece], workers: int) -> None:
         except BaseException as error:
             # Do not let the user wait for the pieces in progress.
             pool.shutdown(wait=False, cancel_futures=True)
-            for worker in set(multiprocessing.active_children()) - before:
+            started = set(multiprocessing.active_children()) - before
+            for worker in started:
                 worker.terminate()
+            for worker in started:  # what they leave behind can then be removed
+                worker.join()
             if isinstance(error, BrokenProcessPool):
                 raise EarthEmbedError(
                     "a worker process was killed, perhaps for want of memory; the pieces that are "
