@@ -37,7 +37,7 @@ def stand_ins(monkeypatch, labels, tmp_path):
     }
     for name in encoders:
         (tmp_path / name).mkdir()
-    monkeypatch.setattr(run, "load", lambda folder, which: encoders[folder.name])
+    monkeypatch.setattr(run, "load", lambda folder, which, unverified: encoders[folder.name])
     monkeypatch.setattr(run, "load_labels", lambda split, config, data_dir: labels)
     monkeypatch.setattr(run, "untrained", lambda folder: StandInEncoder("u", power=3))
     return tmp_path
