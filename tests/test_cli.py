@@ -568,6 +568,7 @@ FULL = "error: cannot write to standard output: No space left on device"
         ("PYTHONUNBUFFERED= {} --help > /dev/full", 2, FULL),
         ("PYTHONUNBUFFERED=1 {} --help > /dev/full", 2, FULL),
         ("{} trian 2> /dev/full", 2, ""),
+        ("{} --help > /dev/full 2>&1", 2, ""),
         ("{} --version >&-", 0, ""),
     ],
 )
