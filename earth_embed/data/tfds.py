@@ -80,8 +80,8 @@ def prepare(
         if dataset in FROM_FILES:
             return open_published(dataset, published_folder(dataset, data_dir))
         known = download or _is_registered(dataset)
-        find = tfds.builder if known else tfds.core.read_only_builder.builder_from_files
-        return find(dataset, data_dir=data_dir, file_format="array_record")
+        build = tfds.builder if known else tfds.core.read_only_builder.builder_from_files
+        return build(dataset, data_dir=data_dir, file_format="array_record")
 
     try:
         builder = find()
