@@ -451,7 +451,7 @@ def read_toponyms(folder):
 SPLITS = ("train", "validation")
 
 
-@fuzz(60, damage=damages())
+@fuzz(40, damage=damages())
 def test_a_damaged_data_set_gives_the_right_samples_or_is_told(damage, toponyms, tmp_path):
     whole, expected = toponyms
     folder = shutil.copytree(whole, tmp_path / "damaged", dirs_exist_ok=True)

@@ -76,7 +76,7 @@ OTHER_NUMBERS = st.tuples(damage_to(st.just(3), ["digit"]), damage_to(st.just(1)
 """Other settings in run.json, and any damage of the manifest that would tell."""
 
 
-@fuzz(200, damage=damages() | OTHER_NUMBERS)
+@fuzz(80, damage=damages() | OTHER_NUMBERS)
 def test_a_damaged_run_never_gives_other_embeddings(damage, finished, copies, states, embed):
     run = shutil.copytree(finished, copies / "run", dirs_exist_ok=True)
     try:
@@ -151,7 +151,7 @@ def contains(whole, part):
     return whole == part
 
 
-@fuzz(300, data=st.data())
+@fuzz(150, data=st.data())
 def test_any_run_file_is_read_as_it_stands_or_is_one_error(data, copies):
     run = copies / "written"
     run.mkdir(exist_ok=True)
@@ -167,7 +167,7 @@ def test_any_run_file_is_read_as_it_stands_or_is_one_error(data, copies):
     assert contains(to_json(experiment), record["experiment"])
 
 
-@fuzz(60, data=st.data())
+@fuzz(30, data=st.data())
 def test_any_run_file_with_weights_is_loaded_unverified_or_is_one_error(data, finished, copies):
     run = copies / "foreign"
     if not run.exists():
