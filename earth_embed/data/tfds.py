@@ -76,7 +76,7 @@ def prepare(
     tfds = import_tfds()
     from google.protobuf.json_format import ParseError  # type: ignore[import-untyped]
 
-    def find() -> tfds.core.DatasetBuilder:
+    def find() -> Any:
         if dataset in FROM_FILES:
             return open_published(dataset, published_folder(dataset, data_dir))
         known = download or _is_registered(dataset)

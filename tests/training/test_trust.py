@@ -16,6 +16,7 @@ from earth_embed.errors import EarthEmbedError, FaultWarning, RunError
 from earth_embed.pretrained.encoder import load
 from earth_embed.training.checkpoint import Checkpointer
 from earth_embed.training.loop import train
+from earth_embed.training.records import draw_curves, read_metrics
 from earth_embed.training.run_dir import read_experiment, read_origin
 from tests.conftest import random_places
 from tests.damage import damage_to, damages, do_damage
@@ -178,6 +179,19 @@ def test_any_run_file_with_weights_is_loaded_unverified_or_is_one_error(data, fi
     assert told
     assert encoder is None or encoder.experiment == read_experiment(run)
     assert outcome(lambda: load(run))[0] is None
+
+
+LINES = [b'{"step": 1, "loss": 2.5}', b'{"step": 3, "loss": 2.0}']
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"", b"[1]", b'{"loss": 1.0}', b'{"step": "2"}', b'{"step": 2, "loss": [1]}', b"\xff", b'{"s'],
+)
+def test_a_damaged_line_of_metrics_is_left_out(line, tmp_path):
+    (tmp_path / "metrics.jsonl").write_bytes(b"\n".join([LINES[0], line, LINES[1]]))
+    assert read_metrics(tmp_path) == [json.loads(line) for line in LINES]
+    draw_curves(tmp_path)
 
 
 def test_the_command_needs_unverified_and_then_warns(finished, tmp_path, capsys):
