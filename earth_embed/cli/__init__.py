@@ -75,7 +75,11 @@ def program() -> None:
     except streams.OutputLost as lost:
         if isinstance(lost.reason, BrokenPipeError):
             _leave(128 + SIGPIPE)
-        _fail(f"error: cannot write to standard output: {lost.reason.strerror}", USER_ERROR)
+        with suppress(streams.OutputLost):  # standard error may be on the same disk
+            print(
+                f"error: cannot write to standard output: {lost.reason.strerror}", file=sys.stderr
+            )
+        _leave(USER_ERROR)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

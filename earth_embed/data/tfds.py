@@ -76,15 +76,15 @@ def prepare(
     tfds = import_tfds()
     from google.protobuf.json_format import ParseError  # type: ignore[import-untyped]
 
-    try:
+    def find() -> Any:
         if dataset in FROM_FILES:
-            builder = open_published(dataset, published_folder(dataset, data_dir))
-        elif download or _is_registered(dataset):
-            builder = tfds.builder(dataset, data_dir=data_dir, file_format="array_record")
-        else:
-            builder = tfds.core.read_only_builder.builder_from_files(
-                dataset, data_dir=data_dir, file_format="array_record"
-            )
+            return open_published(dataset, published_folder(dataset, data_dir))
+        known = download or _is_registered(dataset)
+        build = tfds.builder if known else tfds.core.read_only_builder.builder_from_files
+        return build(dataset, data_dir=data_dir, file_format="array_record")
+
+    try:
+        builder = find()
         final = Path(builder.data_path)
         if final.exists():
             _clear_up(final)
@@ -97,7 +97,9 @@ def prepare(
             ):
                 if not final.exists():
                     _make(dataset, builder)
-                builder = tfds.builder(dataset, data_dir=data_dir, file_format="array_record")
+                builder = find()
+        if not builder.info.splits:  # another process made it after it was looked for
+            builder = find()
     except DataError:
         raise
     except ImportError as error:

@@ -33,6 +33,7 @@ from earth_embed.training.choice import (
     choose,
     drop_manifests,
     finish_manifests,
+    record_unverified,
     steps_in,
     write_manifest,
 )
@@ -152,7 +153,7 @@ class Checkpointer:
         Each checkpoint that is not verified or does not fit gets a `FaultWarning`. Unless this
         object is read-only, it is also renamed, from 600 to 600.damaged, so that the run can save
         it again. A checkpoint that was restored unverified then gets a manifest of its files as
-        they are, if its two copies of the location encoder agree.
+        they are, if its two copies of the location encoder agree; so do those of version 0.1.0.
 
         Args:
             like: Shapes, dtypes and shardings of the state.
@@ -166,7 +167,7 @@ class Checkpointer:
             from_main(lambda: self._tidy(choice.refused))
             self._manager.reload()
             if choice.doubt and self._agree(choice.step, state.params[LOCATION]):
-                from_main(lambda: write_manifest(self.folder(int(state.step))))
+                from_main(lambda: record_unverified(self._directory, int(state.step)))
         return state
 
     def restore_location(self, like: Callable[[], Any], which: str = "last") -> Any:

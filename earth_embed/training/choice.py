@@ -7,7 +7,8 @@ names every file of the checkpoint, and run.json, without which the parameters m
     {"run.json": {"size": 1984, "sha256": "9c1d…"},
      "checkpoints/600/state/d/0f3a…": {"size": 1024, "sha256": "4be1…"}, …}
 
-From the start of a save until its checkpoint is complete, the manifest holds `BEGUN` instead.
+From the start of a save until its checkpoint is complete, the manifest holds `BEGUN` instead. The
+manifests of version 0.1.0 do not name run.json, and name the other files from the checkpoint on.
 """
 
 from __future__ import annotations
@@ -29,6 +30,11 @@ SCORE = "validation_retrieval@1"
 
 BEGUN = "a save has begun"
 """A manifest's content until its checkpoint is complete. A kill leaves it; it is not damage."""
+
+EARLIER = (
+    "cannot be verified: its own files match, but version 0.1.0, which saved it, recorded no "
+    f"checksum of {RUN_FILE}"
+)
 
 UNFINISHED = "is being saved, or was when its process was killed: resuming the run finishes it"
 
@@ -60,7 +66,8 @@ def choose(
         refused: Checkpoints already ruled out, and why.
         leave_out: Entries of a checkpoint that will not be read, so their damage does not matter.
         thorough: Also check the checkpoints older than the first good one.
-        unverified: Take the newest or best even if it does not match its manifest.
+        unverified: Take the newest or best even if it does not match its manifest; do not refuse
+            those of version 0.1.0.
     """
     refused = dict(refused or {})
     doubts: dict[int, str | None] = {}
@@ -69,7 +76,7 @@ def choose(
         if step in refused:
             continue
         fault = _fault(checkpoints / str(step), leave_out)
-        if fault and (not unverified or (which == "last" and doubts)):
+        if fault and (not unverified or (which == "last" and doubts and fault != EARLIER)):
             refused[step] = fault
             continue
         doubts[step] = fault
@@ -135,6 +142,17 @@ def finish_manifests(checkpoints: Path) -> None:
             write_manifest(checkpoint)
 
 
+def record_unverified(checkpoints: Path, step: int) -> None:
+    """Records a checkpoint, and those of version 0.1.0, as they are now, with the present run.json.
+
+    Raises:
+        EarthEmbedError: as `write_manifest`.
+    """
+    for each in steps_in(checkpoints):  # the newest last: until then, a kill leaves it unverified
+        if each == step or _fault(checkpoints / str(each), ()) == EARLIER:
+            write_manifest(checkpoints / str(each))
+
+
 def drop_manifests(checkpoints: Path, kept: Collection[int]) -> None:
     """Deletes the manifests of deleted checkpoints; `kept` are the steps of the others."""
     for manifest in _manifests(checkpoints):
@@ -151,12 +169,13 @@ def _fault(checkpoint: Path, leave_out: Collection[str]) -> str | None:
         return UNFINISHED
     try:
         stamps = _read_manifest(manifest)
+        if earlier := RUN_FILE not in stamps:
+            stamps = {prefix + name: stamp for name, stamp in stamps.items()}
     except ValueError as error:
         where = manifest.relative_to(run)
         return f"cannot be verified: {where}: expected its files' checksums, found {error}"
-    present = {RUN_FILE, *_files(checkpoint)}
     left_out = tuple(f"{prefix}{name}/" for name in leave_out)
-    for name in sorted(present - stamps.keys()):
+    for name in sorted(_files(checkpoint) - stamps.keys()):
         if not name.startswith(left_out):
             return (
                 f"cannot be verified: expected {name.removeprefix(prefix)} in "
@@ -174,7 +193,7 @@ def _fault(checkpoint: Path, leave_out: Collection[str]) -> str | None:
                 f"is damaged: {short}: expected {stamp.size} bytes, found that they cannot be "
                 f"read: {error}"
             )
-    return None
+    return EARLIER if earlier else None
 
 
 def _files(checkpoint: Path) -> set[str]:

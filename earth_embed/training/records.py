@@ -81,16 +81,22 @@ class NoRecords(Records):
 
 
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
-    """The recorded lines, without a last line that a crash cut short."""
-    path = run_dir / METRICS_FILE
-    if not path.exists():
+    """The recorded lines that can be read; a crash may have cut the last one short."""
+    try:
+        text = (run_dir / METRICS_FILE).read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
         return []
+    except OSError as error:
+        raise RunError(f"cannot read {run_dir / METRICS_FILE}: {error.strerror}") from error
     lines = []
-    for line in path.read_text().splitlines():
+    for line in text.splitlines():
         try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
+            values = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        numbers = isinstance(values, dict) and {*map(type, values.values())} <= {int, float}
+        if numbers and type(values.get("step")) is int:
+            lines.append(values)
     return lines
 
 

@@ -72,7 +72,7 @@ def check_run(run_dir: Path, experiment: Experiment) -> None:
     if origin:
         raise RunError(
             f"{run_dir} holds weights imported from {origin['file']}, which cannot be trained "
-            "further: expected another --run-dir"
+            f"further: expected another --run-dir (--init-from {run_dir} begins with them)"
         )
     check_holdout(run_dir)
     changed = differences(read_experiment(run_dir), experiment)

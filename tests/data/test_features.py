@@ -225,7 +225,7 @@ def read_all(folder):
     return found
 
 
-@fuzz(200, damage=damages())
+@fuzz(80, damage=damages())
 def test_a_damaged_cache_gives_the_right_samples_or_one_error(damage, whole, tmp_path):
     folder = shutil.copytree(whole, tmp_path / "damaged", dirs_exist_ok=True)
     done = do_damage(folder, damage)

@@ -180,7 +180,7 @@ def test_killed_at_random_moments_and_done_again(folder, write):
         (folder / name).mkdir()
         return folder / name
 
-    assert_survives(make, lambda output: write(output.name, views=THREE), tries=2)
+    assert_survives(make, lambda output: write(output.name, views=THREE), tries=1)
 
 
 @pytest.mark.parametrize("rule", [None, "1 in 10 blocks of 0.25°"])

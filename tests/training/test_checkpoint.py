@@ -210,23 +210,38 @@ def test_a_checkpoint_without_a_manifest_cannot_be_verified(manifest, sources, r
     same_params(load(run)._params, encoders[4])
 
 
-def test_what_cannot_be_verified_is_recorded_by_training_on(sources, run, encoders):
-    """The way out for a run of an older version, whose manifests say nothing of run.json."""
+@pytest.fixture
+def earlier(run):
+    """The run as version 0.1.0 would have left it: no manifest says anything of run.json."""
     for step in ("2", "4"):
         path = run / "checkpoints.sha256" / f"{step}.json"
         stamps = json.loads(path.read_text())
         del stamps["run.json"]
-        path.write_text(json.dumps(stamps))
-    before = contents(run)
-    for restore in (lambda: load(run), lambda: train(SMALL, run, sources)):
-        with pytest.raises(CheckpointError, match=r"expected run.json in .*\n--unverified"):
+        prefix = f"checkpoints/{step}/"
+        path.write_text(json.dumps({name.removeprefix(prefix): it for name, it in stamps.items()}))
+    return run
+
+
+def test_a_run_of_version_0_1_0_is_recorded_by_training_on(sources, earlier, encoders):
+    before = contents(earlier)
+    message = "checkpoint 4 cannot be verified: its own files match, but version 0.1.0, .*run.json"
+    for restore in (lambda: load(earlier), lambda: train(SMALL, earlier, sources)):
+        with pytest.raises(CheckpointError, match=rf"{message}\n(.*\n)+--unverified"):
             restore()
-    assert contents(run) == before
-    with pytest.warns(FaultWarning, match="checkpoint . cannot be verified: .*; using ") as told:
-        train(SMALL, run, sources, unverified=True)
-    endings = [str(warning.message).rpartition("; ")[2] for warning in told]
-    assert endings == ["using checkpoint 4, 2 steps later", "using it unverified"]
-    same_params(load(run)._params, encoders[4])
+    assert contents(earlier) == before
+    with pytest.warns(FaultWarning, match=f"^{message}; using it unverified$") as told:
+        train(SMALL, earlier, sources, unverified=True)
+    assert len(told) == 1
+    same_params(load(earlier)._params, encoders[4])
+    shutil.rmtree(earlier / "checkpoints" / "4")
+    (earlier / "checkpoints.sha256" / "4.json").unlink()
+    same_params(load(earlier)._params, encoders[2])
+
+
+def test_damage_of_a_run_of_version_0_1_0_is_told(earlier):
+    flip(largest(earlier / "checkpoints" / "4" / "location"))
+    with pytest.raises(CheckpointError, match=r"4 is damaged: location/.*: expected sha"):
+        load(earlier)
 
 
 def test_training_on_records_no_damage(sources, run):

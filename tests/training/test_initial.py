@@ -46,35 +46,30 @@ def started(monkeypatch):
     return begun
 
 
-def test_a_longer_run_begins_with_the_weights_and_a_fresh_optimizer(
+def test_a_longer_run_begins_with_the_weights_and_a_fresh_optimizer_and_resumes_exactly(
     other, sources, tmp_path, started, capsys
 ):
     run, trained = other
-    state = train(LONGER, tmp_path / "longer", sources, init_from=run)
+    whole = train(LONGER, tmp_path / "whole", sources, init_from=run)
     [first] = started
     assert int(first.step) == 0
     assert same(first.params, jax.device_get(trained.params))
     assert all(not leaf.any() for leaf in jax.tree.leaves(first.moments))
-    assert int(state.step) == 6
-    origin = read_init_from(tmp_path / "longer")
+    assert int(whole.step) == 6
+    origin = read_init_from(tmp_path / "whole")
     assert (origin["run"], origin["step"]) == (str(run.resolve()), "4")
     said = "step 4: location, modality:series, logit_scale; fresh: none"
     assert said in capsys.readouterr().err
-
-
-def test_it_resumes_exactly_with_or_without_the_option(other, sources, tmp_path):
-    whole = train(LONGER, tmp_path / "whole", sources, init_from=other[0])
-    for name, init_from in (("with", other[0]), ("without", None)):
-        run = tmp_path / name
-        shutil.copytree(tmp_path / "whole", run)
+    for name, init_from in (("with", run), ("without", None)):
+        again = shutil.copytree(tmp_path / "whole", tmp_path / name)
         if name == "with":
-            shutil.rmtree(run / "checkpoints" / "6")
-            (run / "checkpoints.sha256" / "6.json").unlink()
-            assert checkpoint_steps(run) == ["4"]
+            shutil.rmtree(again / "checkpoints" / "6")
+            (again / "checkpoints.sha256" / "6.json").unlink()
+            assert checkpoint_steps(again) == ["4"]
         else:  # killed before the first checkpoint
-            shutil.rmtree(run / "checkpoints")
-            shutil.rmtree(run / "checkpoints.sha256")
-        assert_same_state(train(LONGER, run, sources, init_from=init_from), whole)
+            shutil.rmtree(again / "checkpoints")
+            shutil.rmtree(again / "checkpoints.sha256")
+        assert_same_state(train(LONGER, again, sources, init_from=init_from), whole)
 
 
 def test_towers_of_other_shapes_and_names_are_fresh(other, sources, tmp_path, started, capsys):
@@ -82,10 +77,7 @@ def test_towers_of_other_shapes_and_names_are_fresh(other, sources, tmp_path, st
     image = Modality("image", "memory", "sample", "image", width=8, depth=1)
     fixed = LogitScale(temperature=0.3, learnable=False)
     two = dataclasses.replace(
-        LONGER,
-        modalities=(wider, image),
-        method=Melt(),
-        logit_scale=fixed,
+        LONGER, modalities=(wider, image), method=Melt(), logit_scale=fixed, steps=1
     )
     train(two, tmp_path / "two", sources, init_from=other[0])
     [first] = started
