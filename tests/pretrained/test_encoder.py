@@ -222,6 +222,7 @@ def test_what_cannot_be_loaded(trained, tmp_path):
 
 def test_the_package_says_what_an_encoder_is(trained, encoder):
     assert earth_embed.load is load
+    assert {*earth_embed.__all__} <= {*dir(earth_embed)}
     assert repr(encoder) == "LocationEncoder('small', dim=8, SphericalHarmonics → Siren)"
     assert encoder.experiment == EXPERIMENT
 
