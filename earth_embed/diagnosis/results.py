@@ -148,9 +148,7 @@ def read_section(run_dir: Path, which: str, unverified: bool = False) -> Markup 
     path = run_dir / "diagnosis" / "diagnosis.json"
     try:
         diagnosis = load_diagnosis(path)
-        chosen = choose(
-            run_dir / "checkpoints", which, leave_out=["state"], unverified=unverified
-        )
+        chosen = choose(run_dir / "checkpoints", which, leave_out=["state"], unverified=unverified)
         return section(diagnosis) if diagnosis.step == chosen.step else None
     except (FileNotFoundError, NotADirectoryError):
         return None
