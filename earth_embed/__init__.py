@@ -27,3 +27,8 @@ def __getattr__(name: str) -> Any:
         if error.name != module:
             raise
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+
+
+def __dir__() -> list[str]:
+    """Completion in a notebook offers what is not imported yet."""
+    return sorted({*globals(), *__all__})

@@ -112,6 +112,18 @@ def bar(*arguments: Any, **settings: Any) -> Any:
     return tqdm(*arguments, **(lines | settings))
 
 
+class Above:
+    """A file whose lines appear above the bars and the phase: for others' prints to stdout."""
+
+    def write(self, text: str) -> None:
+        """Shows what is more than space."""
+        if text := text.strip():
+            tqdm.write(text, file=sys.stderr)
+
+    def flush(self) -> None:
+        """Does nothing: each line is shown at once."""
+
+
 class _Lines:
     """A file that turns tqdm's updates in place into whole lines."""
 

@@ -202,6 +202,8 @@ def test_a_terminal_s_line_changes_in_place_and_goes(listen, monkeypatch):
         with progress.phase("opening"):
             terminal.wait_for("\ropening … 00:00", 3)
             assert terminal.seen == "opening … 00:00"
+            print("said by others", file=progress.Above())
+            assert terminal.seen == "opening … 00:00"
         assert terminal.seen == ""
         monkeypatch.setenv("COLUMNS", "30")
         with progress.phase("reading " + "long/" * 20):
@@ -210,6 +212,7 @@ def test_a_terminal_s_line_changes_in_place_and_goes(listen, monkeypatch):
         shown = progress.bar(total=2, desc="train", bar_format="{desc} {n_fmt}")
         shown.update(2)
         shown.close()
-    first, last = terminal.getvalue().rstrip("\n").split("\n")
+    first, others, last = terminal.getvalue().rstrip("\n").split("\n")
     assert first == "training"
+    assert others.rpartition("\r")[2] == "said by others"
     assert last.rpartition("\r")[2] == "train 2"

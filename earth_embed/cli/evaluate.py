@@ -74,7 +74,7 @@ def evaluate(arguments: list[str]) -> None:
         settings=settings,
         own_tasks=own_tasks,
         extra_runs=options.also,
-        diagnosis=read_section(options.run, options.which),
+        diagnosis=read_section(options.run, options.which, options.unverified),
         unverified=options.unverified,
     )
 

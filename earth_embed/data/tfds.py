@@ -33,7 +33,7 @@ from earth_embed.datasets.preparation.prepared import (
 from earth_embed.errors import DataError, FaultWarning, require
 from earth_embed.files import one_at_a_time
 from earth_embed.images import decode_image
-from earth_embed.progress import in_command, phase
+from earth_embed.progress import Above, in_command, phase
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -127,7 +127,7 @@ def _tfds_on_stderr(tfds: Any) -> Iterator[None]:
         return
     tfds.display_progress_bar(sys.stderr.isatty())
     try:
-        with redirect_stdout(sys.stderr):
+        with redirect_stdout(Above()):
             yield
     finally:
         tfds.enable_progress_bar()

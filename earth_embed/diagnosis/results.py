@@ -131,8 +131,13 @@ def write_report(path: Path, diagnosis: Diagnosis) -> None:
     write_text(path, page)
 
 
-def read_section(run_dir: Path, which: str) -> Markup | None:
-    """The run's diagnosis.json as a section of another page, about its checkpoint `which`.
+def read_section(run_dir: Path, which: str, unverified: bool = False) -> Markup | None:
+    """The run's diagnosis.json as a section of a page about the checkpoint that `load` chooses.
+
+    Args:
+        run_dir: The run's directory.
+        which: As in `load`.
+        unverified: As in `load`.
 
     Returns:
         HTML; None if the run has no diagnosis or one of another checkpoint.
@@ -143,9 +148,8 @@ def read_section(run_dir: Path, which: str) -> Markup | None:
     path = run_dir / "diagnosis" / "diagnosis.json"
     try:
         diagnosis = load_diagnosis(path)
-        # `load` chooses the location encoder the same way: damage to the rest does not matter.
-        step = choose(run_dir / "checkpoints", which, leave_out=["state"]).step
-        return section(diagnosis) if diagnosis.step == step else None
+        chosen = choose(run_dir / "checkpoints", which, leave_out=["state"], unverified=unverified)
+        return section(diagnosis) if diagnosis.step == chosen.step else None
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

@@ -164,7 +164,7 @@ def load(run: str | Path, which: str = "last", unverified: bool = False) -> Loca
 
 
 def untrained(run: str | Path) -> LocationEncoder:
-    """The run's encoder before training, with the parameters that the run started from."""
+    """The run's encoder without any training: with the random parameters that its seed draws."""
     from earth_embed.training.run_dir import read_experiment
 
     _check_process()

@@ -80,7 +80,7 @@ class Checkpointer:
             preservation_policy=policy,
             best_fn=_score,
             cleanup_tmp_directories=keep is not None,  # left by a kill during a save
-            read_only=keep is None,
+            create=keep is not None,
             # If a kill interrupted the deletion of an old checkpoint, the rest would look like
             # damage. So checkpoints are first moved aside whole; `_clear` deletes them.
             todelete_subdir=None if keep is None else DELETED,

@@ -86,6 +86,11 @@ def test_the_evaluation_shows_the_diagnosis_of_its_checkpoint(run, tmp_path, mon
     assert section.startswith('<section data-step="8">')
     assert section.count("<td") == section.count("</td>") > 30
     assert section in shown
+    (run / "checkpoints.sha256" / "8.json").rename(tmp_path / "8.json")
+    assert read_section(run, "last") is None
+    assert read_section(run, "last", unverified=True) == section
+    assert section in report("--unverified")
+    (tmp_path / "8.json").rename(run / "checkpoints.sha256" / "8.json")
     (run / "checkpoints" / "8").rename(tmp_path / "8")
     assert read_section(run, "last") is None
     assert "<section" not in report()

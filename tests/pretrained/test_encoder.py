@@ -95,12 +95,14 @@ def test_the_encoder_is_the_checkpoint_s(which, step, trained, places):
     assert found.shape == (50, 8)
 
 
-def test_loading_touches_nothing(trained):
+def test_loading_touches_nothing_and_says_nothing(trained, caplog, capfd):
     run, _ = trained
     before = contents(run)
     load(str(run))(0.0, 0.0)
     untrained(run)
     assert contents(run) == before
+    assert caplog.records == []
+    assert capfd.readouterr() == ("", "")
 
 
 def test_untrained_is_where_the_run_started(trained, places):
@@ -222,6 +224,7 @@ def test_what_cannot_be_loaded(trained, tmp_path):
 
 def test_the_package_says_what_an_encoder_is(trained, encoder):
     assert earth_embed.load is load
+    assert {*earth_embed.__all__} <= {*dir(earth_embed)}
     assert repr(encoder) == "LocationEncoder('small', dim=8, SphericalHarmonics → Siren)"
     assert encoder.experiment == EXPERIMENT
 
