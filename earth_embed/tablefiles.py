@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from earth_embed.csvfiles import SEPARATORS, CsvFile, typed, widest
 from earth_embed.errors import DataError, require
+from earth_embed.vectorfiles import check_vector_file
 
 if TYPE_CHECKING:
     import pyarrow
@@ -201,6 +202,7 @@ def _points(path: Path) -> pyarrow.Table:
         from pyarrow import parquet
     except ImportError as error:
         raise require("geopandas", "tables", f"reading {path.suffix}") from error
+    check_vector_file(path)
     try:
         layers = [str(layer) for layer in pyogrio.list_layers(path)[:, 0]]
         if len(layers) != 1:
