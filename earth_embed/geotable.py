@@ -83,8 +83,8 @@ def open_geotable(path: Path, crs: str | None = None) -> GeoTable:
     file = open_table_file(path)
     names = file.schema.names
     if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(f"{path} has more than one column named {', '.join(repeated)}")
-    expected = (("x",), ("y",)) if crs else (_LON, _LAT)
+        raise DataError(f"{path} has more than one column named {', '.join(map(repr, repeated))}")
+    expected = (_LON, _LAT) if crs is None else (("x",), ("y",))
     pair = [[name for name in names if name.strip().lower() in known] for known in expected]
     if all(pair):
         for found in pair:
@@ -94,17 +94,17 @@ def open_geotable(path: Path, crs: str | None = None) -> GeoTable:
                     f"{' and '.join(found)}; rename or leave out all but one"
                 )
         (x,), (y,) = pair
-        find = projected(x, y, crs) if crs else in_degrees(x, y)
+        find = in_degrees(x, y) if crs is None else projected(x, y, crs)
         return GeoTable(file, (x, y), find)
     metadata = file.schema.metadata or {}
-    if b"geo" in metadata and not crs:
+    if b"geo" in metadata and crs is None:
         column, find = of_points(path, metadata[b"geo"])
         return GeoTable(file, (column,), find)
     needed = "columns lon and lat (or longitude and latitude) in degrees, or a point geometry"
-    if crs:
+    if crs is not None:
         needed = f"columns x and y in {crs}"
     elif {"x", "y"} <= {name.strip().lower() for name in names}:
-        needed += "; or a CRS for its columns x and y"
+        needed += "; or, in embed, --crs with the CRS of its columns x and y"
     note = f"; {file.note}" if file.note else ""
     raise DataError(f"{path} needs {needed}; it has {', '.join(names)}{note}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 
 import geopandas
@@ -151,8 +152,9 @@ def test_a_damaged_csv_is_read_as_python_reads_it_or_refused(tmp_path, table, ed
     [
         ("lon,lat,LON\n1,2,50\n", "expected one column that can be lon, found lon and LON"),
         ("lon,longitude,lat\n1,2,3\n", "found lon and longitude"),
+        ("lon,lat,,\n1,2,,\n", "more than one column named ''"),
         ("lng,Lat,latitude\n1,2,3\n", "found Lat and latitude"),
-        ("lon, lon ,lat\n1,2,3\n", "more than one column named lon"),
+        ("lon, lon ,lat\n1,2,3\n", "more than one column named 'lon'"),
         ('a,lon,lat\n"x,1,2\ny,3,4\n', "line 2: a quote is opened but not closed"),
         ('a,lon,lat\n\nx,1,2\n"y"z,3,4\n', "line 4: a quoted cell goes on after its closing"),
         ('a,lon,lat\n"x\n\n",1,2\ny,3\n', "line 5: Expected 3 columns, got 2: 'y,3'"),
@@ -180,6 +182,28 @@ def test_utf16_is_no_utf8(tmp_path):
     path.write_text("lon,lat\n1,2\n", encoding="utf-16")
     with pytest.raises(DataError, match="line 1: it is not UTF-8"):
         read_geotable(path)
+
+
+WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=6)
+
+
+@fuzz(100, rows=st.lists(st.tuples(WORDS | st.sampled_from(['"a', '"a" b', '"']), WORDS)))
+def test_quotes_in_gbif_s_downloads_are_letters(tmp_path, rows):
+    path = tmp_path / "occurrence.txt"
+    header = "gbifID\tlocality\tdecimalLatitude\tdecimalLongitude\tremarks\n"
+    lines = (f"{i}\t{a}\t1\t2\t{b}\n" for i, (a, b) in enumerate(rows))
+    path.write_text(header + "".join(lines), encoding="utf-8", newline="")
+    _, found, places = read(path, 3)
+    assert [(row[1], row[4]) for row in found] == rows
+    np.testing.assert_array_equal(places, [[2, 1]] * len(rows) or np.zeros((0, 2)))
+
+
+def test_a_pipe_or_folder_is_no_table(tmp_path):
+    os.mkfifo(tmp_path / "t.csv")
+    (tmp_path / "t.parquet").mkdir()
+    for name in ("t.csv", "t.parquet"):
+        with pytest.raises(DataError, match="expected a file, which can be read twice; found a pi"):
+            read_geotable(tmp_path / name)
 
 
 def test_rows_are_read_as_they_are_needed(tmp_path):
@@ -289,10 +313,11 @@ def test_projected_columns_are_read_in_their_crs(tmp_path, points):
     pd.DataFrame({"X": x, "y": y, "lon": 0, "lat": 0}).to_csv(path, index=False)
     ((_, places),) = open_geotable(path, "EPSG:2056").batches(100)
     np.testing.assert_allclose(places, lonlat, atol=1e-6)
-    with pytest.raises(ConfigError, match=r"'EPSG:x': expected a CRS such as EPSG:2056"):
-        open_geotable(path, "EPSG:x")
+    for crs in ("EPSG:x", "", "EPSG:5773", "EPSG:4978"):  # the last two: heights, geocentric
+        with pytest.raises(ConfigError, match=rf"'{crs}': expected a CRS such as EPSG:2056; "):
+            open_geotable(path, crs)
     path.write_text("x,y\n1,2\n")
-    with pytest.raises(DataError, match="a CRS for its columns x and y"):
+    with pytest.raises(DataError, match="or, in embed, --crs with the CRS of its columns x and y"):
         open_geotable(path)
     path.write_text("lon,lat\n1,2\n")
     with pytest.raises(DataError, match="needs columns x and y in EPSG:2056; it has lon, lat"):
