@@ -121,8 +121,12 @@ def _rows(path: Path, separator: str, has_quotes: bool) -> Iterator[tuple[int, l
     """Each row that is not a blank line, with the number of its first line, from 1."""
     # Bytes that are not UTF-8 become lone surrogates, so that their line can be named.
     with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-        quoting = csv.QUOTE_MINIMAL if has_quotes else csv.QUOTE_NONE
-        reader = csv.reader(file, delimiter=separator, quoting=quoting, strict=True)
+        reader = csv.reader(
+            file,
+            delimiter=separator,
+            quoting=csv.QUOTE_MINIMAL if has_quotes else csv.QUOTE_NONE,
+            strict=True,
+        )
         line = 1
         try:
             for row in reader:

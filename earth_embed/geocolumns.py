@@ -151,6 +151,7 @@ def of_points(path: Path, metadata: bytes) -> tuple[str, Find]:
                 x = np.where(cells.is_null().to_numpy(zero_copy_only=False), np.nan, x)
             else:
                 shapes = shapely.from_wkb(cells.to_numpy(zero_copy_only=False))
+                shapes[shapely.is_empty(shapes)] = None  # an empty point is a missing one
                 x, y = shapely.get_x(shapes), shapely.get_y(shapes)  # NaN for None
         except Exception as error:  # whatever stands there in place of points
             raise DataError(f"cannot read the geometry of {path}: {error}") from error

@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow
 import pyproj
 import pytest
+import shapely
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -98,7 +99,7 @@ def read(path, size):
     return table.file.schema.names, rows, np.concatenate([np.zeros((0, 2)), *(p for _, p in parts)])
 
 
-@fuzz(200, table=tables(), size=st.integers(1, 4))
+@fuzz(100, table=tables(), size=st.integers(1, 4))
 def test_any_csv_is_read_as_it_was_written(tmp_path, table, size):
     header, rows, text = table
     path = tmp_path / "t.csv"
@@ -120,7 +121,7 @@ EDITS = st.lists(
 )
 
 
-@fuzz(400, table=tables(), edits=EDITS, size=st.integers(1, 4))
+@fuzz(300, table=tables(), edits=EDITS, size=st.integers(1, 4))
 def test_a_damaged_csv_is_read_as_python_reads_it_or_refused(tmp_path, table, edits, size):
     data = bytearray(table[-1].encode())
     for where, kind, byte in edits:
@@ -238,7 +239,7 @@ def parts_of_a_column(draw):
     ]
 
 
-@fuzz(200, parts=parts_of_a_column())
+@fuzz(100, parts=parts_of_a_column())
 def test_types_inferred_in_parts_are_those_of_the_whole(tmp_path, parts):
     path = tmp_path / "t.csv"
     path.write_text("a,b\n")
@@ -288,6 +289,18 @@ def test_geoarrow_points(tmp_path, points):
     lonlat, frame = points
     frame.to_parquet(tmp_path / "p.parquet", geometry_encoding="geoarrow", schema_version="1.1.0")
     np.testing.assert_array_equal(read_geotable(tmp_path / "p.parquet")[1], lonlat)
+
+
+@pytest.mark.parametrize("suffix", ["gpkg", "geojson", "parquet"])
+@pytest.mark.parametrize("place", [None, shapely.Point()])
+def test_a_point_without_a_place_is_missing(tmp_path, points, suffix, place):
+    lonlat, frame = points
+    frame.loc[3, "geometry"] = place
+    path = tmp_path / f"p.{suffix}"
+    frame.to_parquet(path) if suffix == "parquet" else frame.to_file(path)
+    _, places = read_geotable(path, may_lack_places=True)
+    assert np.flatnonzero(np.isnan(places).any(axis=1)).tolist() == [3]
+    np.testing.assert_allclose(np.delete(places, 3, 0), np.delete(lonlat, 3, 0), atol=1e-6)
 
 
 def test_faults_of_other_formats_are_named(tmp_path, points):
