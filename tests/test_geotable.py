@@ -207,6 +207,19 @@ def test_a_pipe_or_folder_is_no_table(tmp_path):
             read_geotable(tmp_path / name)
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_only_the_columns_that_are_asked_for_are_read(tmp_path, suffix):
+    path = tmp_path / f"t.{suffix}"
+    frame = pd.DataFrame({"a": ["x"], "lat": [2.0], "b": [3], "lon": [1.0]})
+    frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path)
+    for columns, names in (((), []), (["b"], ["b"]), (["lat", "b"], ["b"])):
+        table, places = read_geotable(path, columns)
+        assert table.column_names == ["lon", "lat", *names]
+        np.testing.assert_array_equal(places, [[1, 2]])
+    with pytest.raises(DataError, match="has no column 'c'; it has a, lat, b, lon"):
+        read_geotable(path, ["b", "c"])
+
+
 def test_rows_are_read_as_they_are_needed(tmp_path):
     """The last line is broken; the rows before it are there all the same."""
     path = tmp_path / "t.csv"

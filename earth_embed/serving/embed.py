@@ -135,7 +135,7 @@ def _survey(table: GeoTable, with_types: bool, missing: Missing) -> _Survey:
     types: dict[str, Any] | None = {} if file.is_text and with_types else None
     rows, lacking, first = 0, 0, -1
     with phase("checking every row of the table"):
-        for part, lonlat in table.batches(1 << 16, places_only=types is None):
+        for part, lonlat in table.batches(1 << 16, () if types is None else None):
             without = np.isnan(lonlat[:, 0])
             if without.any() and not lacking:
                 first = rows + int(np.argmax(without))

@@ -167,11 +167,7 @@ def _from_polygons(task: Task, lonlat: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _from_table(task: Task) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    table, lonlat = read_geotable(task.path)
-    if task.field not in table.column_names:
-        raise DataError(
-            f"{task.path} has no column {task.field!r}; it has {', '.join(table.column_names)}"
-        )
+    table, lonlat = read_geotable(task.path, [task.field])
     values, missing = _cells(task, table.column(task.field).to_pandas().to_numpy())
     return lonlat, values, np.where(missing, NO_VALUE, "")
 
