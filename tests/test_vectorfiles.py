@@ -90,12 +90,3 @@ def test_a_crs_by_name_is_read(tmp_path, name, crs):
     shape, read = READERS[name]
     (tmp_path / name).write_text(collection(shape, crs=crs, title='the "crs": a word'))
     read(tmp_path / name)
-
-
-def test_a_linked_crs_would_be_fetched(tmp_path, asked):
-    """What the check is for; where GDAL no longer does so, it can go."""
-    geopandas = pytest.importorskip("geopandas")
-    paths, address = asked
-    (tmp_path / "a.geojson").write_text(FILES["link"](POINT, address))
-    geopandas.read_file(tmp_path / "a.geojson")
-    assert set(paths) == {"/there"}
