@@ -29,8 +29,7 @@ def check_lonlat(lon: ArrayLike, lat: ArrayLike | None = None, *, first_row: int
 
     Raises:
         CoordinateError: a value is missing (also masked, NA or null) or out of range, or the shapes
-            differ. The message
-            names the first bad row, and says if the columns look swapped.
+            differ. The message names the first bad row, and says if the columns look swapped.
     """
     try:
         lonlat = _stack(lon, lat)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 """Recognised separators, and their names in messages. Commas win a tie."""
 
+_GBIF = re.compile("gbifID\t")
+"""How GBIF's downloads begin. Their quotes are letters like any other."""
+
 _BLOCK = 1 << 24
 """Bytes that Arrow parses at a time. No row may be longer."""
 
@@ -35,12 +38,14 @@ class CsvFile:
     Attributes:
         path: The file.
         separator: What separates its cells.
+        has_quotes: Whether cells may be in quotes: everywhere but in GBIF's downloads.
         names: The columns, without surrounding spaces.
         first: The first row as it was written, shortened; "" if there is none.
     """
 
     path: Path
     separator: str
+    has_quotes: bool
     names: list[str]
     first: str
 
@@ -56,7 +61,8 @@ class CsvFile:
         unquoted = re.sub('"[^"]*("|$)', "", line)
         tabs = path.suffix.lower() == ".tsv"
         separator = "\t" if tabs else max(SEPARATORS, key=unquoted.count)
-        lines = _rows(path, separator)
+        has_quotes = _GBIF.match(line) is None
+        lines = _rows(path, separator, has_quotes)
         header = next(lines, None)
         if header is None:
             raise DataError(f"cannot read {path}: Empty CSV file")
@@ -67,7 +73,7 @@ class CsvFile:
             first = separator.join(next(lines, (0, []))[1])
         except DataError:  # raised again where the rows are read
             first = ""
-        return cls(path, separator, [name.strip() for name in names], _short(first))
+        return cls(path, separator, has_quotes, [name.strip() for name in names], _short(first))
 
     def batches(self, size: int) -> Iterator[pyarrow.Table]:
         """Reads up to `size` rows at a time; every column holds strings, as they were written.
@@ -78,7 +84,7 @@ class CsvFile:
         """
         import pyarrow
 
-        records = _rows(self.path, self.separator)
+        records = _rows(self.path, self.separator, self.has_quotes)
         next(records)  # the header
         parts: list[pyarrow.Table] = []
         count = 0
@@ -111,11 +117,16 @@ class CsvFile:
             raise DataError(f"cannot read {self.path}, line {bad}: it is not UTF-8") from None
 
 
-def _rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
+def _rows(path: Path, separator: str, has_quotes: bool) -> Iterator[tuple[int, list[str]]]:
     """Each row that is not a blank line, with the number of its first line, from 1."""
     # Bytes that are not UTF-8 become lone surrogates, so that their line can be named.
     with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-        reader = csv.reader(file, delimiter=separator, strict=True)
+        reader = csv.reader(
+            file,
+            delimiter=separator,
+            quoting=csv.QUOTE_MINIMAL if has_quotes else csv.QUOTE_NONE,
+            strict=True,
+        )
         line = 1
         try:
             for row in reader:

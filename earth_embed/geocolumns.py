@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -37,17 +37,20 @@ def projected(x: str, y: str, crs: str) -> Find:
     read = in_degrees(x, y)
     try:
         to_degrees = _to_degrees(crs)
-    except Exception as error:  # pyproj's CRSError; pyproj may be missing
-        if isinstance(error, ImportError):
-            raise require("pyproj", "tables", "reprojecting a table") from error
+    except ImportError as error:
+        raise require("pyproj", "tables", "reprojecting a table") from error
+    except Exception as error:  # pyproj's CRSError, or a TypeError at what is no text
         raise ConfigError(f"crs = {crs!r}: expected a CRS such as EPSG:2056; {error}") from error
     return lambda rows, first: to_degrees(read(rows, first), first)
 
 
-def _to_degrees(crs: Any) -> Callable[[np.ndarray, int], np.ndarray]:
+def _to_degrees(name: str) -> Callable[[np.ndarray, int], np.ndarray]:
     """A function that reprojects (B, 2) points to WGS84; NaN stays NaN."""
-    from pyproj import Transformer
+    from pyproj import CRS, Transformer
 
+    crs = CRS.from_user_input(name)
+    if not (crs.is_projected or crs.is_geographic):  # PROJ would leave x and y as they are
+        raise ValueError(f"found a CRS that is not horizontal ({crs.type_name})")
     transformer = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
 
     def to_degrees(points: np.ndarray, first: int) -> np.ndarray:
@@ -59,7 +62,7 @@ def _to_degrees(crs: Any) -> Callable[[np.ndarray, int], np.ndarray]:
             row = int(known[np.argmax(outside)])
             raise CoordinateError(
                 f"row {first + row} has x={points[row, 0]:g}, y={points[row, 1]:g}, which lies "
-                f"outside of {crs}"
+                f"outside of {crs.name}"
             )
         return degrees
 
@@ -125,7 +128,6 @@ def of_points(path: Path, metadata: bytes) -> tuple[str, Find]:
     """
     try:
         import shapely
-        from pyproj import CRS
     except ImportError as error:
         raise require("geopandas", "tables", "reading a geometry") from error
     try:
@@ -137,7 +139,7 @@ def of_points(path: Path, metadata: bytes) -> tuple[str, Find]:
             raise ValueError(f"its encoding is {encoding}; expected WKB or point")
         # Without a CRS, degrees are assumed; the range check catches projected metres.
         text = crs if isinstance(crs, str) else json.dumps(crs)
-        to_degrees = None if crs is None else _to_degrees(CRS.from_user_input(text))
+        to_degrees = None if crs is None else _to_degrees(text)
     except Exception as error:  # whatever the metadata hold in place of what they should
         raise DataError(f"cannot read the geometry of {path}: {error!r}") from error
 
@@ -149,6 +151,7 @@ def of_points(path: Path, metadata: bytes) -> tuple[str, Find]:
                 x = np.where(cells.is_null().to_numpy(zero_copy_only=False), np.nan, x)
             else:
                 shapes = shapely.from_wkb(cells.to_numpy(zero_copy_only=False))
+                shapes[shapely.is_empty(shapes)] = None  # an empty point is a missing one
                 x, y = shapely.get_x(shapes), shapely.get_y(shapes)  # NaN for None
         except Exception as error:  # whatever stands there in place of points
             raise DataError(f"cannot read the geometry of {path}: {error}") from error

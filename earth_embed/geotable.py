@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,13 +34,13 @@ class GeoTable:
     _find: Find
 
     def batches(
-        self, size: int, places_only: bool = False
+        self, size: int, columns: Sequence[str] | None = None
     ) -> Iterator[tuple[pyarrow.Table, np.ndarray]]:
         """Reads rows and their places.
 
         Args:
             size: The most rows of a batch.
-            places_only: Read no columns but those of the coordinates.
+            columns: What to read besides the coordinates; None for all.
 
         Yields:
             B ≤ `size` rows, and their places (B, 2), float64 degrees. The place of a row without
@@ -51,7 +51,8 @@ class GeoTable:
             CoordinateError: a coordinate is no number or out of range. Rows are counted from 0.
         """
         first = 0
-        for rows in self.file.batches(size, self._columns if places_only else None):
+        names = None if columns is None else [*dict.fromkeys((*self._columns, *columns))]
+        for rows in self.file.batches(size, names):
             try:
                 places = self._find(rows, first)
                 lacking = np.isnan(places[:, 0]) | np.isnan(places[:, 1])
@@ -83,8 +84,8 @@ def open_geotable(path: Path, crs: str | None = None) -> GeoTable:
     file = open_table_file(path)
     names = file.schema.names
     if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(f"{path} has more than one column named {', '.join(repeated)}")
-    expected = (("x",), ("y",)) if crs else (_LON, _LAT)
+        raise DataError(f"{path} has more than one column named {', '.join(map(repr, repeated))}")
+    expected = (_LON, _LAT) if crs is None else (("x",), ("y",))
     pair = [[name for name in names if name.strip().lower() in known] for known in expected]
     if all(pair):
         for found in pair:
@@ -94,39 +95,45 @@ def open_geotable(path: Path, crs: str | None = None) -> GeoTable:
                     f"{' and '.join(found)}; rename or leave out all but one"
                 )
         (x,), (y,) = pair
-        find = projected(x, y, crs) if crs else in_degrees(x, y)
+        find = in_degrees(x, y) if crs is None else projected(x, y, crs)
         return GeoTable(file, (x, y), find)
     metadata = file.schema.metadata or {}
-    if b"geo" in metadata and not crs:
+    if b"geo" in metadata and crs is None:
         column, find = of_points(path, metadata[b"geo"])
         return GeoTable(file, (column,), find)
     needed = "columns lon and lat (or longitude and latitude) in degrees, or a point geometry"
-    if crs:
+    if crs is not None:
         needed = f"columns x and y in {crs}"
     elif {"x", "y"} <= {name.strip().lower() for name in names}:
-        needed += "; or a CRS for its columns x and y"
+        needed += "; or, in embed, --crs with the CRS of its columns x and y"
     note = f"; {file.note}" if file.note else ""
     raise DataError(f"{path} needs {needed}; it has {', '.join(names)}{note}")
 
 
-def read_geotable(path: Path, *, may_lack_places: bool = False) -> tuple[pyarrow.Table, np.ndarray]:
-    """Reads a whole table and the places of its rows.
+def read_geotable(
+    path: Path, columns: Sequence[str] | None = None, *, may_lack_places: bool = False
+) -> tuple[pyarrow.Table, np.ndarray]:
+    """Reads the rows of a table, all of them, and their places.
 
     Args:
         path: The table; see `open_geotable`. The types of a CSV file's columns are inferred.
+        columns: What to read besides the coordinates; None for all.
         may_lack_places: Give rows without a coordinate the place (NaN, NaN) instead of raising.
 
     Returns:
         The table of N ≥ 1 rows, and its places (N, 2), float64 degrees. Messages count rows from 0.
 
     Raises:
-        DataError: as `open_geotable`; or the table is broken or has no rows.
+        DataError: as `open_geotable`; or the table is broken, has no rows or lacks a column.
         CoordinateError: a coordinate is missing, no number, or out of range.
     """
     import pyarrow
 
     table = open_geotable(path)
-    parts = list(table.batches(1 << 16))
+    names = table.file.schema.names
+    if missing := [name for name in columns or () if name not in names]:
+        raise DataError(f"{path} has no column {missing[0]!r}; it has {', '.join(names)}")
+    parts = list(table.batches(1 << 16, columns))
     if not parts:
         raise DataError(f"{path} has no rows")
     lonlat = np.concatenate([places for _, places in parts])

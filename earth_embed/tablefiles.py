@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from earth_embed.csvfiles import SEPARATORS, CsvFile, typed, widest
 from earth_embed.errors import DataError, require
+from earth_embed.vectorfiles import check_vector_file
 
 if TYPE_CHECKING:
     import pyarrow
 
-TABLE_SUFFIXES = (".csv", ".jsonl", ".parquet", ".pq", ".tsv", ".gpkg", ".fgb", ".geojson")
+TABLE_SUFFIXES = (".csv", ".jsonl", ".parquet", ".pq", ".tsv", ".txt", ".gpkg", ".fgb", ".geojson")
 """Suffixes of tables."""
 
 _BLOCK = 1 << 24
@@ -98,10 +99,12 @@ def open_table_file(path: Path) -> TableFile:
     suffix = path.suffix.lower()
     if suffix not in TABLE_SUFFIXES:
         raise DataError(f"{path}: expected a table that ends in {', '.join(TABLE_SUFFIXES)}")
-    if not path.is_file():
+    if not path.exists():
         raise DataError(f"no such table: {path}")
+    if not path.is_file():
+        raise DataError(f"{path}: expected a file, which can be read twice; found a pipe or folder")
     try:
-        if suffix in (".csv", ".tsv"):
+        if suffix in (".csv", ".tsv", ".txt"):
             return _open_csv(path)
         if suffix in (".parquet", ".pq"):
             file = _open_parquet(path)
@@ -201,6 +204,7 @@ def _points(path: Path) -> pyarrow.Table:
         from pyarrow import parquet
     except ImportError as error:
         raise require("geopandas", "tables", f"reading {path.suffix}") from error
+    check_vector_file(path)
     try:
         layers = [str(layer) for layer in pyogrio.list_layers(path)[:, 0]]
         if len(layers) != 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 
 import geopandas
@@ -12,6 +13,7 @@ import pandas as pd
 import pyarrow
 import pyproj
 import pytest
+import shapely
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -97,7 +99,7 @@ def read(path, size):
     return table.file.schema.names, rows, np.concatenate([np.zeros((0, 2)), *(p for _, p in parts)])
 
 
-@fuzz(200, table=tables(), size=st.integers(1, 4))
+@fuzz(100, table=tables(), size=st.integers(1, 4))
 def test_any_csv_is_read_as_it_was_written(tmp_path, table, size):
     header, rows, text = table
     path = tmp_path / "t.csv"
@@ -119,7 +121,7 @@ EDITS = st.lists(
 )
 
 
-@fuzz(400, table=tables(), edits=EDITS, size=st.integers(1, 4))
+@fuzz(300, table=tables(), edits=EDITS, size=st.integers(1, 4))
 def test_a_damaged_csv_is_read_as_python_reads_it_or_refused(tmp_path, table, edits, size):
     data = bytearray(table[-1].encode())
     for where, kind, byte in edits:
@@ -151,8 +153,9 @@ def test_a_damaged_csv_is_read_as_python_reads_it_or_refused(tmp_path, table, ed
     [
         ("lon,lat,LON\n1,2,50\n", "expected one column that can be lon, found lon and LON"),
         ("lon,longitude,lat\n1,2,3\n", "found lon and longitude"),
+        ("lon,lat,,\n1,2,,\n", "more than one column named ''"),
         ("lng,Lat,latitude\n1,2,3\n", "found Lat and latitude"),
-        ("lon, lon ,lat\n1,2,3\n", "more than one column named lon"),
+        ("lon, lon ,lat\n1,2,3\n", "more than one column named 'lon'"),
         ('a,lon,lat\n"x,1,2\ny,3,4\n', "line 2: a quote is opened but not closed"),
         ('a,lon,lat\n\nx,1,2\n"y"z,3,4\n', "line 4: a quoted cell goes on after its closing"),
         ('a,lon,lat\n"x\n\n",1,2\ny,3\n', "line 5: Expected 3 columns, got 2: 'y,3'"),
@@ -180,6 +183,41 @@ def test_utf16_is_no_utf8(tmp_path):
     path.write_text("lon,lat\n1,2\n", encoding="utf-16")
     with pytest.raises(DataError, match="line 1: it is not UTF-8"):
         read_geotable(path)
+
+
+WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=6)
+
+
+@fuzz(100, rows=st.lists(st.tuples(WORDS | st.sampled_from(['"a', '"a" b', '"']), WORDS)))
+def test_quotes_in_gbif_s_downloads_are_letters(tmp_path, rows):
+    path = tmp_path / "occurrence.txt"
+    header = "gbifID\tlocality\tdecimalLatitude\tdecimalLongitude\tremarks\n"
+    lines = (f"{i}\t{a}\t1\t2\t{b}\n" for i, (a, b) in enumerate(rows))
+    path.write_text(header + "".join(lines), encoding="utf-8", newline="")
+    _, found, places = read(path, 3)
+    assert [(row[1], row[4]) for row in found] == rows
+    np.testing.assert_array_equal(places, [[2, 1]] * len(rows) or np.zeros((0, 2)))
+
+
+def test_a_pipe_or_folder_is_no_table(tmp_path):
+    os.mkfifo(tmp_path / "t.csv")
+    (tmp_path / "t.parquet").mkdir()
+    for name in ("t.csv", "t.parquet"):
+        with pytest.raises(DataError, match="expected a file, which can be read twice; found a pi"):
+            read_geotable(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_only_the_columns_that_are_asked_for_are_read(tmp_path, suffix):
+    path = tmp_path / f"t.{suffix}"
+    frame = pd.DataFrame({"a": ["x"], "lat": [2.0], "b": [3], "lon": [1.0]})
+    frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path)
+    for columns, names in (((), []), (["b"], ["b"]), (["lat", "b"], ["b"])):
+        table, places = read_geotable(path, columns)
+        assert table.column_names == ["lon", "lat", *names]
+        np.testing.assert_array_equal(places, [[1, 2]])
+    with pytest.raises(DataError, match="has no column 'c'; it has a, lat, b, lon"):
+        read_geotable(path, ["b", "c"])
 
 
 def test_rows_are_read_as_they_are_needed(tmp_path):
@@ -214,7 +252,7 @@ def parts_of_a_column(draw):
     ]
 
 
-@fuzz(200, parts=parts_of_a_column())
+@fuzz(100, parts=parts_of_a_column())
 def test_types_inferred_in_parts_are_those_of_the_whole(tmp_path, parts):
     path = tmp_path / "t.csv"
     path.write_text("a,b\n")
@@ -266,6 +304,18 @@ def test_geoarrow_points(tmp_path, points):
     np.testing.assert_array_equal(read_geotable(tmp_path / "p.parquet")[1], lonlat)
 
 
+@pytest.mark.parametrize("suffix", ["gpkg", "geojson", "parquet"])
+@pytest.mark.parametrize("place", [None, shapely.Point()])
+def test_a_point_without_a_place_is_missing(tmp_path, points, suffix, place):
+    lonlat, frame = points
+    frame.loc[3, "geometry"] = place
+    path = tmp_path / f"p.{suffix}"
+    frame.to_parquet(path) if suffix == "parquet" else frame.to_file(path)
+    _, places = read_geotable(path, may_lack_places=True)
+    assert np.flatnonzero(np.isnan(places).any(axis=1)).tolist() == [3]
+    np.testing.assert_allclose(np.delete(places, 3, 0), np.delete(lonlat, 3, 0), atol=1e-6)
+
+
 def test_faults_of_other_formats_are_named(tmp_path, points):
     _, frame = points
     path = tmp_path / "p.gpkg"
@@ -289,10 +339,11 @@ def test_projected_columns_are_read_in_their_crs(tmp_path, points):
     pd.DataFrame({"X": x, "y": y, "lon": 0, "lat": 0}).to_csv(path, index=False)
     ((_, places),) = open_geotable(path, "EPSG:2056").batches(100)
     np.testing.assert_allclose(places, lonlat, atol=1e-6)
-    with pytest.raises(ConfigError, match=r"'EPSG:x': expected a CRS such as EPSG:2056"):
-        open_geotable(path, "EPSG:x")
+    for crs in ("EPSG:x", "", "EPSG:5773", "EPSG:4978"):  # the last two: heights, geocentric
+        with pytest.raises(ConfigError, match=rf"'{crs}': expected a CRS such as EPSG:2056; "):
+            open_geotable(path, crs)
     path.write_text("x,y\n1,2\n")
-    with pytest.raises(DataError, match="a CRS for its columns x and y"):
+    with pytest.raises(DataError, match="or, in embed, --crs with the CRS of its columns x and y"):
         open_geotable(path)
     path.write_text("lon,lat\n1,2\n")
     with pytest.raises(DataError, match="needs columns x and y in EPSG:2056; it has lon, lat"):

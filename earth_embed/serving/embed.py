@@ -65,16 +65,19 @@ def embed_table(
         Number of rows written.
 
     Raises:
-        DataError: the table is unreadable, broken or empty, the output is the input or has another
-            suffix, or a column cannot be written or has the name of an embedding column.
+        DataError: the table is unreadable, broken or empty, or changed meanwhile; the output is the
+            input or has another suffix; a column cannot be written or has the name of an embedding
+            column.
         CoordinateError: a coordinate is missing (unless `missing` allows it), no number, or out of
             range.
-        ConfigError: `missing` or `crs` is none of those possible.
+        ConfigError: `missing`, `crs` or `batch_size` is none of those possible.
         EarthEmbedError: the output cannot be written.
     """
     source, output = Path(source), Path(output)
     if missing not in get_args(Missing):
         raise ConfigError(f"missing = {missing!r}: expected one of {', '.join(get_args(Missing))}")
+    if batch_size < 1:
+        raise ConfigError(f"batch_size = {batch_size}: expected 1 or more")
     as_csv = check_suffix(output, OUTPUT_SUFFIXES, "a table") == ".csv"
     if source.exists() and output.exists() and output.samefile(source):
         raise DataError(f"{output} is the input itself; name another output")
@@ -132,7 +135,7 @@ def _survey(table: GeoTable, with_types: bool, missing: Missing) -> _Survey:
     types: dict[str, Any] | None = {} if file.is_text and with_types else None
     rows, lacking, first = 0, 0, -1
     with phase("checking every row of the table"):
-        for part, lonlat in table.batches(1 << 16, places_only=types is None):
+        for part, lonlat in table.batches(1 << 16, () if types is None else None):
             without = np.isnan(lonlat[:, 0])
             if without.any() and not lacking:
                 first = rows + int(np.argmax(without))
@@ -155,9 +158,11 @@ def _survey(table: GeoTable, with_types: bool, missing: Missing) -> _Survey:
 def _batches(
     encoder: LocationEncoder, table: GeoTable, survey: _Survey, batch_size: int, missing: Missing
 ) -> Batches:
+    count, lacking = 0, 0
     with bar(total=survey.rows, desc="embed", unit=" rows", unit_scale=True) as progress:
         for rows, lonlat in table.batches(batch_size):
             without = np.isnan(lonlat[:, 0])
+            count, lacking = count + len(without), lacking + int(without.sum())
             embeddings = np.zeros((len(lonlat), encoder.dim), np.float32)
             if not without.all():
                 embeddings[~without] = encoder(lonlat[~without])
@@ -169,6 +174,11 @@ def _batches(
             if len(embeddings):
                 yield rows, embeddings, without
             progress.update(len(lonlat))
+    if (count, lacking) != (survey.rows, survey.lacking):
+        raise DataError(
+            f"{table.file.path} changed while it was read: expected {survey.rows:,} rows, "
+            f"{survey.lacking:,} of them without a coordinate; found {count:,} and {lacking:,}"
+        )
 
 
 def _write_parquet(

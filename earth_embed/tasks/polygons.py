@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import functools
 from pathlib import Path
 from typing import Any
@@ -10,15 +9,7 @@ from typing import Any
 import numpy as np
 
 from earth_embed.errors import DataError, require
-
-BEGINNINGS = {
-    ".gpkg": b"SQLite format 3\0",
-    ".shp": b"\0\0\x27\x0a",
-    ".fgb": b"fgb",
-    **dict.fromkeys((".geojson", ".json", ".topojson"), b"{"),
-}
-"""File name suffix of polygons → how such a file begins. GDAL goes by the contents alone: a file of
-any name could reach the network through one of its other drivers, most of which read XML."""
+from earth_embed.vectorfiles import BEGINNINGS, check_vector_file
 
 POLYGON_SUFFIXES = tuple(BEGINNINGS)
 
@@ -47,7 +38,7 @@ def read_polygons(path: Path, column: str) -> Any:
         raise require("geopandas", "tables", "a task from polygons") from error
     if not path.is_file():
         raise DataError(f"no such file of polygons: {path}")
-    _check_beginning(path)
+    check_vector_file(path)
     layer, _, name = column.rpartition("/")
     try:
         columns = {
@@ -71,21 +62,6 @@ def read_polygons(path: Path, column: str) -> Any:
     if kinds or polygons.geometry.isna().all():
         raise DataError(f"{path}: expected polygons, found {', '.join(kinds) or 'no geometry'}")
     return polygons
-
-
-def _check_beginning(path: Path) -> None:
-    """Raises a DataError unless the file's contents are of the kind that its name says."""
-    expected = BEGINNINGS[path.suffix.lower()]
-    try:
-        with path.open("rb") as file:
-            found = file.read(64).removeprefix(codecs.BOM_UTF8).lstrip()
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error}") from error
-    if not found.startswith(expected):
-        raise DataError(
-            f"cannot read {path}: expected a file that begins with {expected!r}, found "
-            f"{found[: len(expected)]!r}"
-        )
 
 
 def polygon_of(polygons: Any, lonlat: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -99,16 +100,26 @@ def _open(path: Path) -> Iterator[Any]:
         raise DataError(f"cannot read {path} as {driver}: {error}") from error
 
 
-def _check_local(path: Path) -> None:
-    """Raises a DataError unless a VRT names files of this machine alone."""
+def _check_local(path: Path, above: frozenset[Path] = frozenset()) -> None:
+    """Raises a DataError unless a VRT and those that it names name only files of this machine."""
     try:
-        elements = ElementTree.parse(path).iter()
-        texts = [text for e in elements for text in (e.text, e.tail, *e.attrib.values()) if text]
+        elements = list(ElementTree.parse(path).iter())
     except (ElementTree.ParseError, OSError, ValueError) as error:
         raise DataError(f"cannot read {path} as VRT: {error}") from error
-    for text in texts:
-        if "/vsi" in text or "://" in text:
-            raise DataError(f"{path}: expected a VRT of files on this machine, found {text!r}")
+    for element in elements:
+        for text in filter(None, (element.text, element.tail, *element.attrib.values())):
+            if "/vsi" in text or "://" in text:
+                raise DataError(f"{path}: expected a VRT of files on this machine, found {text!r}")
+        if element.tag not in ("SourceFilename", "SourceDataset"):
+            continue
+        name = element.text or ""
+        source = path.parent / name if element.get("relativeToVRT") == "1" else Path(name)
+        if not source.is_file():  # PLMosaic:…, say, is a service
+            raise DataError(f"{path}: expected a VRT of files on this machine, found {name!r}")
+        with source.open("rb") as file:
+            start = file.read(64).removeprefix(codecs.BOM_UTF8).lstrip()
+        if start.startswith((b"<", b"{")) and source not in above:  # may name others in turn
+            _check_local(source, above | {source})
 
 
 def _check_band(raster: Any, band: int, path: Path) -> None:

@@ -159,30 +159,34 @@ def at_the_same_places(parts: Iterable[Labels]) -> list[Labels]:
 def _from_polygons(task: Task, lonlat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     polygons = read_polygons(task.path, task.field)
     polygon = polygon_of(polygons, lonlat)
-    values, missing = _cells(polygons.drop(columns=polygons.geometry.name).iloc[:, 0].to_numpy())
+    values, missing = _cells(
+        task, polygons.drop(columns=polygons.geometry.name).iloc[:, 0].to_numpy()
+    )
     fault = np.where(polygon < 0, IN_NO_POLYGON, np.where(missing[polygon], NO_VALUE, ""))
     return values[polygon], fault
 
 
 def _from_table(task: Task) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    table, lonlat = read_geotable(task.path)
-    if task.field not in table.column_names:
-        raise DataError(
-            f"{task.path} has no column {task.field!r}; it has {', '.join(table.column_names)}"
-        )
-    values, missing = _cells(table.column(task.field).to_pandas().to_numpy())
+    table, lonlat = read_geotable(task.path, [task.field])
+    values, missing = _cells(task, table.column(task.field).to_pandas().to_numpy())
     return lonlat, values, np.where(missing, NO_VALUE, "")
 
 
-def _cells(column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _cells(task: Task, column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A column as numbers or as an object array of strings, and which cells are empty."""
+    import pandas
+
     if column.dtype.kind in "iuf":
         return column, ~np.isfinite(column.astype(np.float64))
-    if column.dtype.kind == "b":
-        return column.astype(str).astype(object), np.zeros(len(column), bool)
-    # None, NaN and pandas.NA are not strings.
-    missing = np.array([not (isinstance(cell, str) and cell.strip()) for cell in column], bool)
-    return np.where(missing, "", column), missing
+    known = ~pandas.isna(column)
+    for cell in column[known]:
+        if not isinstance(cell, str | bool | np.bool_):
+            raise DataError(
+                f"task {task.name!r}: expected numbers, text or truth values in {task.field!r}, "
+                f"found {cell!r}"
+            )
+    texts = [str(cell) if full else "" for cell, full in zip(column, known, strict=True)]
+    return np.array(texts, object), np.array([not text.strip() for text in texts], bool)
 
 
 def _form(task: Task, values: np.ndarray) -> tuple[Kind, np.ndarray, tuple[str, ...]]:
@@ -191,10 +195,10 @@ def _form(task: Task, values: np.ndarray) -> tuple[Kind, np.ndarray, tuple[str, 
     if text or task.form == "class":
         if text and task.form == "log":
             raise DataError(f"task {task.name!r}: {task.form!r} expected numbers, found text")
-        if not text and (whole := np.mod(values, 1) != 0).any():
+        if not text and (unfit := (np.mod(values, 1) != 0) | (np.abs(values) >= 2.0**63)).any():
             raise DataError(
                 f"task {task.name!r}: 'class' expected whole numbers, found "
-                f"{values[int(np.argmax(whole))]:g}"
+                f"{values[int(np.argmax(unfit))]:g}"
             )
         found, ids = np.unique(values if text else values.astype(np.int64), return_inverse=True)
         return "classification", ids.astype(np.int64), tuple(map(str, found))

@@ -196,7 +196,7 @@ def test_an_unknown_split_is_refused(tmp_path, places):
         ("no.csv", b"", "cannot read .*Empty CSV"),
         ("no.csv", b"lon,lat,v\n", "has no rows"),
         ("no.csv", b"lon,lat,v\n1,2\n", "cannot read .*Expected 3 columns, got 2"),
-        ("no.csv", b"lon,lat,v,v\n1,2,3,4\n", "more than one column named v"),
+        ("no.csv", b"lon,lat,v,v\n1,2,3,4\n", "more than one column named 'v'"),
         ("no.csv", b"x,y,v\n1,2,3\n", "needs columns lon and lat .*it has x, y, v"),
         ("no.csv", b"lon,lat,v\n1,2,\xff\xfe\n", "line 2: it is not UTF-8"),
         ("no.jsonl", b"", "cannot read .*Empty JSON"),

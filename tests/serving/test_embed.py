@@ -168,6 +168,8 @@ def test_a_table_without_any_coordinate_can_be_skipped_or_kept(tmp_path, suffix)
         assert len(pd.read_csv(output) if suffix == "csv" else pd.read_parquet(output)) == rows
     with pytest.raises(ConfigError, match="missing = 'drop': expected one of error, skip, keep"):
         embed_table(UnitVector(), source, output, missing="drop")
+    with pytest.raises(ConfigError, match="batch_size = 0: expected 1 or more"):
+        embed_table(UnitVector(), source, output, 0)
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
@@ -180,6 +182,22 @@ def test_a_bad_row_late_in_the_file_leaves_nothing(tmp_path, suffix, last, messa
     source.write_text("name,lon,lat\n" + "a,1,2\n" * 70_000 + last + "\n")
     with pytest.raises(EarthEmbedError, match=message):
         embed_table(_never, source, tmp_path / f"out.{suffix}")
+    assert list(tmp_path.iterdir()) == [source]
+
+
+@pytest.mark.parametrize("added", ["b,3,4\n", "b,,\n", "b,x,4\n"])
+def test_a_table_that_changes_meanwhile_is_refused(tmp_path, added):
+    source = tmp_path / "in.csv"
+    source.write_text("a,lon,lat\n" + "a,1,2\n" * 9)
+
+    class Grows(UnitVector):
+        def __call__(self, lonlat):
+            if not source.read_text().endswith(added):
+                source.write_text(source.read_text() + added)
+            return super().__call__(lonlat)
+
+    with pytest.raises(EarthEmbedError, match=r"changed while it was read|row 9 has 'x'"):
+        embed_table(Grows(), source, tmp_path / "out.csv", batch_size=3)
     assert list(tmp_path.iterdir()) == [source]
 
 

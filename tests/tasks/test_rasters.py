@@ -170,6 +170,8 @@ def test_contents_of_another_format_reach_no_other_driver(tmp_path, name):
     write(tmp_path / "real.tif", np.arange(32, dtype=np.uint8).reshape(4, 8))
     (tmp_path / "real.vrt").write_text(VIRTUAL.format("real.tif"))
     assert pixels_at(tmp_path / "real.vrt", 1, np.array([[-100.0, 50.0]])).values == 1
+    (tmp_path / "nested.vrt").write_text(VIRTUAL.format("real.vrt"))
+    assert pixels_at(tmp_path / "nested.vrt", 1, np.array([[-100.0, 50.0]])).values == 1
     (tmp_path / name).write_text(VIRTUAL.format("real.tif"))
     with pytest.raises(DataError, match=rf"cannot read .*{name} as (GTiff|PNG): "):
         pixels_at(tmp_path / name, 1, np.zeros((1, 2)))
@@ -177,11 +179,21 @@ def test_contents_of_another_format_reach_no_other_driver(tmp_path, name):
 
 @pytest.mark.parametrize(
     "source",
-    ["/vsicurl/http://localhost:9/a.tif", "http://localhost:9/a.tif", "&#47;vsizip/a.zip/a.tif"],
+    [
+        "/vsicurl/http://localhost:9/a.tif",
+        "http://localhost:9/a.tif",
+        "&#47;vsizip/a.zip/a.tif",
+        "PLMosaic:api_key=a,mosaic=b",
+        "none.tif",
+    ],
 )
 def test_a_virtual_raster_names_files_of_this_machine_alone(tmp_path, source):
     (tmp_path / "a.vrt").write_text(VIRTUAL.format(source))
     with pytest.raises(DataError, match=r"expected a VRT of files on this machine, found '"):
+        pixels_at(tmp_path / "a.vrt", 1, np.zeros((1, 2)))
+    (tmp_path / "b.tif").write_text(VIRTUAL.format(source))
+    (tmp_path / "a.vrt").write_text(VIRTUAL.format("b.tif"))
+    with pytest.raises(DataError, match=r"b\.tif: expected a VRT of files on this machine"):
         pixels_at(tmp_path / "a.vrt", 1, np.zeros((1, 2)))
     (tmp_path / "a.vrt").write_text("no XML")
     with pytest.raises(DataError, match=r"cannot read .*a\.vrt as VRT: syntax error"):

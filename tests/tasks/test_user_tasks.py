@@ -311,3 +311,24 @@ def test_published_files_themselves(rng):
     _, target = read(f"income={folder / 'california_housing.csv'}:median_income")
     assert len(target.values) == 20640
     assert target.values.mean() == pytest.approx(3.8707, abs=1e-4)
+
+
+def test_truth_values_may_be_missing(tmp_path):
+    (tmp_path / "a.csv").write_text("lon,lat,v\n1,1,true\n2,2,\n3,3,false\n")
+    lonlat, target = read(f"t={tmp_path / 'a.csv'}:v")
+    assert named(target) == ["True", "False"]
+    assert target.dropped == {"no value": 1}
+    np.testing.assert_array_equal(lonlat, [[1, 1], [3, 3]])
+
+
+@pytest.mark.parametrize(
+    ("cells", "form", "message"),
+    [
+        (["2020-01-01", "2021-01-01"], "", "expected numbers, text or truth values in 'v', found "),
+        (["1e300", "2"], ":class", r"'class' expected whole numbers, found 1e\+300"),
+    ],
+)
+def test_values_of_other_kinds_are_refused(tmp_path, cells, form, message):
+    (tmp_path / "a.csv").write_text("lon,lat,v\n" + "".join(f"1,1,{cell}\n" for cell in cells))
+    with pytest.raises(DataError, match=message):
+        read(f"t={tmp_path / 'a.csv'}:v{form}")

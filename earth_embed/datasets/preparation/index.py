@@ -187,7 +187,7 @@ class Thinning:
         cell = cell_of(index.lonlat, self.cell_km)
         excluded = np.zeros(len(cell), bool)
         if self.exclude_cells is not None:
-            _, places = read_geotable(self.exclude_cells)
+            _, places = read_geotable(self.exclude_cells, ())
             # Rounded like the index: at the edge of a cell, equal places must not be separated.
             excluded = np.isin(cell, cell_of(places.astype(np.float32), self.cell_km))
         rows = np.flatnonzero(~excluded)
