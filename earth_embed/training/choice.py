@@ -169,13 +169,15 @@ def _fault(checkpoint: Path, leave_out: Collection[str]) -> str | None:
         return UNFINISHED
     try:
         stamps = _read_manifest(manifest)
-        if earlier := RUN_FILE not in stamps:
+        earlier = stamps and not any(name.startswith((RUN_FILE, prefix)) for name in stamps)
+        if earlier:
             stamps = {prefix + name: stamp for name, stamp in stamps.items()}
     except ValueError as error:
         where = manifest.relative_to(run)
         return f"cannot be verified: {where}: expected its files' checksums, found {error}"
     left_out = tuple(f"{prefix}{name}/" for name in leave_out)
-    for name in sorted(_files(checkpoint) - stamps.keys()):
+    expected = _files(checkpoint) if earlier else {RUN_FILE, *_files(checkpoint)}
+    for name in sorted(expected - stamps.keys()):
         if not name.startswith(left_out):
             return (
                 f"cannot be verified: expected {name.removeprefix(prefix)} in "

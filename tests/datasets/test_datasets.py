@@ -367,6 +367,10 @@ def test_damaged_files_are_one_error(tmp_path):
     with pytest.raises(DataError, match=r"expected [\d,]+ bytes, found 100 \(remove .* anew\)$"):
         open_tfds("odd", "number", "good", tmp_path, 8)
     [record] = tmp_path.rglob("checksums.json")
+    for text in ("[]", "{", '{"a": 1}'):
+        record.write_text(text)
+        with pytest.raises(DataError, match=r"\.json: expected the files' checksums, .* anew\)$"):
+            prepare("odd", tmp_path)
     record.unlink()  # as in a data set that another package made: its records have hashes
     file.write_bytes(content[:100] + bytes(50) + content[150:])
     with pytest.raises(DataError, match=r"'odd/1\.0\.0' cannot be read"):

@@ -135,8 +135,6 @@ def _differs(folder: Path) -> bool:
         return bool(check_files(folder))
     except FileNotFoundError:  # of an earlier version
         return False
-    except DataError:
-        return True
 
 
 def _plan(published: PublishedFiles, rows_per_file: int, thinning: Thinning) -> dict[str, Any]:

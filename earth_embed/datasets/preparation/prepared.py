@@ -201,20 +201,20 @@ def check_files(folder: Path, threads: int = 8, contents: bool = False) -> dict[
             them all metadata, and only the sizes of the others.
 
     Returns:
-        File → what is wrong with it, with its path.
+        File → what is wrong with it, with its path; also if the record itself cannot be read.
 
     Raises:
         FileNotFoundError: there is no record.
-        DataError: it cannot be read.
     """
     record = folder / CHECKSUMS_FILE
     try:
-        entries = read_json(record)
+        if not isinstance(entries := read_json(record), dict):
+            raise ValueError(type(entries).__name__)
         stamps = {name: Stamp.from_json(entry) for name, entry in entries.items()}
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, AttributeError) as error:
-        raise DataError(f"{record} cannot be read: {error}") from error
+    except (OSError, ValueError) as error:
+        return {CHECKSUMS_FILE: f"{record}: expected the files' checksums, found {error}"}
 
     def damage(name: str) -> str | None:
         if (stamp := stamps.get(name)) is None:
