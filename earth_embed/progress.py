@@ -9,6 +9,7 @@ This module imports nothing heavy: a command's first line must not wait for JAX.
 
 from __future__ import annotations
 
+import io
 import shutil
 import sys
 import threading
@@ -112,16 +113,14 @@ def bar(*arguments: Any, **settings: Any) -> Any:
     return tqdm(*arguments, **(lines | settings))
 
 
-class Above:
-    """A file whose lines appear above the bars and the phase: for others' prints to stdout."""
+class Above(io.StringIO):
+    """A file whose lines appear on stderr, above bars and phases: for what others print."""
 
-    def write(self, text: str) -> None:
+    def write(self, text: str) -> int:
         """Shows what is more than space."""
-        if text := text.strip():
-            tqdm.write(text, file=sys.stderr)
-
-    def flush(self) -> None:
-        """Does nothing: each line is shown at once."""
+        if line := text.strip():
+            tqdm.write(line, file=sys.stderr)
+        return len(text)
 
 
 class _Lines:

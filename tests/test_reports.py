@@ -4,6 +4,7 @@ import html.parser
 import io
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import strategies as st
 from markupsafe import Markup, escape
@@ -11,8 +12,11 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 import earth_embed
+from earth_embed.evaluation.figures import task_maps
 from earth_embed.evaluation.report import print_summary
 from earth_embed.reports import data_uri, render
+from earth_embed.tasks.labels import Target
+from tests.evaluation.worlds import places
 from tests.fuzzing import fuzz
 from tests.pages import made_results, write_page
 
@@ -64,6 +68,22 @@ def test_no_template_lets_text_through_unescaped(template):
 
 def test_a_figure_is_a_png_in_a_data_uri():
     assert data_uri(Figure()).startswith("data:image/png;base64,iVBORw0KGgo")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "shown"),
+    [
+        (-2, 4288, ("-2", "4,288")),
+        (0, 6.654, ("0.00", "6.65")),
+        (-0.04, 0.02, ("-0.0400", "0.0200")),
+        (0, 0, ("0", "0")),
+        (-1e300, 2e-300, ("-1e+300", "2e-300")),
+    ],
+)
+def test_the_ends_of_a_colour_bar_are_short(low, high, shown):
+    values = np.repeat([low, high], 250).astype(float)
+    target = Target("height", values, "regression", (), "m", frozenset())
+    assert task_maps(places(500), target, values).panels[0].ramp[1:] == shown
 
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), min_size=1) | (

@@ -176,9 +176,11 @@ def _value_map(
 ) -> Map:
     scale = colormaps[name]
     stops = ", ".join(to_hex(scale(share)) for share in np.linspace(0, 1, 9))
-    digits = max(0, 2 - math.floor(math.log10(max(abs(low), abs(high), 1e-9))))
+    most = max(abs(low), abs(high))
+    usual = 1e-3 <= most < 1e9
+    form = f",.{max(0, 2 - math.floor(math.log10(most)))}f" if usual else ".3g"
     image = _scatter(lonlat, scale(Normalize(low, high)(values)))
-    return Map(title, image, (stops, f"{low:,.{digits}f}", f"{high:,.{digits}f}"))
+    return Map(title, image, (stops, f"{low:{form}}", f"{high:{form}}"))
 
 
 def _class_colours(target: Target) -> tuple[np.ndarray, list[tuple[str, str]]]:
