@@ -17,7 +17,7 @@ BENCHMARKS = Path(__file__).parents[1] / "experiments" / "benchmarks"
         ("conv_in_cond", 2),
         ("input", 14),
         ("storage", 5),
-        ("tables", 6),
+        ("embed", 6),
         ("scaling", 2),
         ("reproducibility", 3),
     ],

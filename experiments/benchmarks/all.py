@@ -29,7 +29,7 @@ BENCHMARKS = {
     "contrastive memory": "contrastive_memory.py",
     "input": "input.py",
     "storage": "storage.py",
-    "tables": "tables.py",
+    "embed": "embed.py",
     "scaling": "scaling.py",
     "reproducibility": "reproducibility.py",
     "conv in cond": "conv_in_cond.py",

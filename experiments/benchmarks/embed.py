@@ -1,8 +1,8 @@
 """Embedding large tables: time and peak memory by format.
 
-    python experiments/benchmarks/tables.py                    # 20 million rows
-    python experiments/benchmarks/tables.py --rows 2000000
-    python experiments/benchmarks/tables.py --quick            # ten seconds
+    python experiments/benchmarks/embed.py                    # 20 million rows
+    python experiments/benchmarks/embed.py --rows 2000000
+    python experiments/benchmarks/embed.py --quick            # ten seconds
 
 Each row of the result is a fresh process that embeds a table of places: an identifier, a name, lon
 and lat. With the small encoder (D = 16) the table takes the time; the quickstart's (D = 256, on
