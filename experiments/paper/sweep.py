@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from tables import INTERVALS, Scores, all_labels, by_labels, gains, header, heading, words
 
 from earth_embed.errors import DataError
 from earth_embed.evaluation.results import MEAN, Row
 from earth_embed.training.records import read_metrics
-from tables import INTERVALS, Scores, all_labels, by_labels, gains, header, heading, words
 
 
 @dataclass(frozen=True)
