@@ -152,7 +152,7 @@ def contains(whole, part):
     return whole == part
 
 
-@fuzz(150, data=st.data())
+@fuzz(300, data=st.data())
 def test_any_run_file_is_read_as_it_stands_or_is_one_error(data, copies):
     run = copies / "written"
     run.mkdir(exist_ok=True)
