@@ -67,24 +67,33 @@ def phase(doing: str) -> Iterator[None]:
     if not _speaks.get():
         yield
         return
-    done = threading.Event()
     shown = "{desc}"
     if sys.stderr.isatty():  # a line that wraps would not go
         doing = doing[: shutil.get_terminal_size().columns - len(" … 00:00:00") - 1]
         shown = "{desc} … {elapsed}"
-    with bar(desc=doing, bar_format=shown, leave=False) as line:
+    with (
+        bar(desc=doing, bar_format=shown, leave=False) as line,
+        every(max(line.mininterval, SECOND), line.refresh),
+    ):
+        yield
 
-        def repeat() -> None:
-            while not done.wait(max(line.mininterval, SECOND)):
-                line.refresh()
 
-        repeating = threading.Thread(target=repeat, daemon=True)
-        repeating.start()
-        try:
-            yield
-        finally:
-            done.set()
-            repeating.join()
+@contextmanager
+def every(seconds: float, look: Callable[[], object]) -> Iterator[None]:
+    """Calls `look` every so many seconds while the block works, in a thread of its own."""
+    done = threading.Event()
+
+    def repeat() -> None:
+        while not done.wait(seconds):
+            look()
+
+    repeating = threading.Thread(target=repeat, daemon=True)
+    repeating.start()
+    try:
+        yield
+    finally:
+        done.set()
+        repeating.join()
 
 
 def first_call(doing: str, function: Callable[..., T]) -> Callable[..., T]:

@@ -33,7 +33,6 @@ from earth_embed.diagnosis.results import (
     write_report,
 )
 from earth_embed.errors import RunError
-from earth_embed.files import check_writable
 from earth_embed.hashing import epoch_permutation
 from earth_embed.pretrained.encoder import on_one_device
 from earth_embed.progress import phase
@@ -41,7 +40,12 @@ from earth_embed.step.state import Batch, TrainState, Updater
 from earth_embed.step.towers import Params, Towers
 from earth_embed.training.checkpoint import Checkpointer
 from earth_embed.training.feed import one_sample_each
-from earth_embed.training.run_dir import check_holdout, read_experiment, read_origin
+from earth_embed.training.run_dir import (
+    check_holdout,
+    output_folder,
+    read_experiment,
+    read_origin,
+)
 
 
 def diagnose_run(
@@ -68,18 +72,13 @@ def diagnose_run(
     run_dir, settings = Path(run_dir), settings or Settings()
     experiment = read_experiment(run_dir)
     check_holdout(run_dir)
-    folder = run_dir / "diagnosis"
     with phase("opening the data"):
         sources = open_sources(experiment, None if data_dir is None else Path(data_dir))
     training = {name: splits.train for name, splits in sources.items()}
     with phase("restoring the last checkpoint"):
         towers, state = load_towers(run_dir, training, unverified)
     encoder = ExampleEncoder(towers, state.params)
-    try:
-        folder.mkdir(exist_ok=True)  # before the work, so that an unwritable run fails at once
-    except OSError as error:
-        raise RunError(f"cannot write {folder}: {error.strerror}") from error
-    check_writable(folder)
+    folder = output_folder(run_dir / "diagnosis")
 
     with phase("encoding the held-out examples"):
         held_out = {

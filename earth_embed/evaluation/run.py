@@ -14,16 +14,16 @@ from markupsafe import Markup
 from earth_embed.coordinates import unit_vector
 from earth_embed.encoders.harmonics.basis import spherical_harmonics
 from earth_embed.encoders.location import harmonics_in
-from earth_embed.errors import ConfigError, RunError
+from earth_embed.errors import ConfigError
 from earth_embed.evaluation.protocol import evaluate, out_of_block
 from earth_embed.evaluation.report import print_summary, write_report
 from earth_embed.evaluation.results import HARMONICS, MEAN, UNTRAINED, Results, join
 from earth_embed.evaluation.settings import Settings
-from earth_embed.files import check_writable
 from earth_embed.pretrained.encoder import load, untrained
 from earth_embed.progress import phase
 from earth_embed.tasks.labels import Labels, Target, load_labels, refuse_leaks
 from earth_embed.tasks.user_tasks import Task, at_the_same_places, read_task
+from earth_embed.training.run_dir import output_folder
 
 USUAL_DEGREE, MAX_DEGREE = 15, 40
 """L of the baseline for an encoder without harmonics, and the maximum: a ridge regression must cope
@@ -177,9 +177,4 @@ def _make_folder(run_dir: Path, scored: dict[str, str], own_tasks: Sequence[Task
     if own_tasks or scored != {"labels": "test/full", "checkpoint": "last"}:
         own = [task.name for task in own_tasks]
         folder /= "-".join([scored["labels"].replace("/", "-"), scored["checkpoint"], *own])
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"cannot write {folder}: {error.strerror}") from error
-    check_writable(folder)
-    return folder
+    return output_folder(folder)

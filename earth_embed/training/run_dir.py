@@ -212,6 +212,21 @@ def _brief(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:80]} …"
 
 
+def output_folder(folder: Path) -> Path:
+    """Makes a folder in a run and writes there, so that an unwritable run fails before the work.
+
+    Raises:
+        RunError: it cannot be made.
+        EarthEmbedError: it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot write {folder}: {error.strerror}") from error
+    check_writable(folder)
+    return folder
+
+
 @contextmanager
 def locked(run_dir: Path, size: int = 0) -> Iterator[None]:
     """Locks a run for training. The lock ends with process 0, however it ends.

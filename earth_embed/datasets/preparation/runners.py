@@ -14,7 +14,7 @@ from pathlib import Path
 
 from earth_embed.datasets.preparation.pieces import Piece, read_record
 from earth_embed.errors import EarthEmbedError, require
-from earth_embed.progress import bar
+from earth_embed.progress import bar, every
 
 Make = Callable[[Piece], None]
 """Makes one piece. It must be picklable, since it is sent to other processes."""
@@ -90,7 +90,6 @@ def progress(
     """
     rows = sum(len(piece.rows) for piece in pieces)
     left = {piece.file: len(piece.rows) for piece in todo}
-    ended = threading.Event()
     before = rows - sum(left.values())
     with bar(total=rows, initial=before, desc=doing, unit=unit) as shown:
 
@@ -101,18 +100,11 @@ def progress(
             shown.set_postfix_str(made, refresh=False)
             shown.update(rows)
 
-        def watch() -> None:
-            while not ended.wait(1):
-                look()
-
         look()
-        watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
         try:
-            yield
+            with every(1, look):
+                yield
         finally:
-            ended.set()
-            watcher.join()
             look()
 
 
