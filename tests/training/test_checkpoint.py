@@ -37,15 +37,6 @@ def like(sources):
     return state_like(SMALL, sources)
 
 
-@pytest.fixture(scope="module")
-def finished(sources, tmp_path_factory):
-    """A run with checkpoints of steps 2 and 4."""
-    run = tmp_path_factory.mktemp("finished") / "run"
-    train(SMALL, run, sources)
-    assert checkpoint_steps(run) == ["2", "4"]
-    return run
-
-
 @pytest.fixture
 def run(finished, tmp_path):
     return shutil.copytree(finished, tmp_path / "run")

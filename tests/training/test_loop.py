@@ -150,13 +150,6 @@ def test_the_last_and_the_best_checkpoints_are_kept(sources, tmp_path, monkeypat
     assert checkpoint_steps(tmp_path) == ["10", "4", "8"]
 
 
-@pytest.fixture(scope="module")
-def finished(sources, tmp_path_factory):
-    run = tmp_path_factory.mktemp("finished") / "run"
-    train(SMALL, run, sources)
-    return run
-
-
 @pytest.fixture
 def run(finished, tmp_path):
     """A finished run of the small experiment."""

@@ -15,21 +15,12 @@ from earth_embed.config.files import to_json
 from earth_embed.errors import EarthEmbedError, FaultWarning, RunError
 from earth_embed.pretrained.encoder import load
 from earth_embed.training.checkpoint import Checkpointer
-from earth_embed.training.loop import train
 from earth_embed.training.records import draw_curves, read_metrics
 from earth_embed.training.run_dir import read_experiment, read_origin
 from tests.conftest import random_places
 from tests.damage import damage_to, damages, do_damage
 from tests.fuzzing import fuzz
-from tests.training.runs import SMALL, checkpoint_steps, state_like
-
-
-@pytest.fixture(scope="module")
-def finished(sources, tmp_path_factory):
-    run = tmp_path_factory.mktemp("finished") / "run"
-    train(SMALL, run, sources)
-    assert checkpoint_steps(run) == ["2", "4"]
-    return run
+from tests.training.runs import SMALL, state_like
 
 
 @pytest.fixture(scope="module")
