@@ -286,18 +286,22 @@ def _temporary(target: Path) -> Iterator[Path]:
     stem, suffix = _parts(target.name)
     temporary = target.with_name(f".{stem}.{os.getpid()}{suffix}")
     lock = target.with_name(temporary.name + _LOCK)
-    with contextlib.ExitStack() as held:
-        with contextlib.suppress(NotImplementedError):  # a file system without locks
-            held.enter_context(_lock(lock))  # waits for another thread with the same output
-        try:
-            _remove(temporary)  # of a dead process that had the same number
-            yield temporary
-        finally:
-            with contextlib.suppress(OSError):  # a lock may be held too firmly to be unlinked
-                try:
-                    _remove(temporary)
-                finally:
-                    lock.unlink(missing_ok=True)
+    try:
+        with contextlib.ExitStack() as held:
+            with contextlib.suppress(NotImplementedError):  # a file system without locks
+                held.enter_context(_lock(lock))  # waits for another thread with the same output
+            try:
+                _remove(temporary)  # of a dead process that had the same number
+                yield temporary
+            finally:
+                with contextlib.suppress(OSError):  # a lock may be held too firmly to be unlinked
+                    try:
+                        _remove(temporary)
+                    finally:
+                        lock.unlink(missing_ok=True)
+    except BaseException:  # a signal may have come in the midst of the cleaning
+        remove_leftovers(target.parent, target.name)
+        raise
 
 
 def _lock(path: Path, wait: bool = True) -> FileLock:
