@@ -246,7 +246,7 @@ class Checkpointer:
             CheckpointError: an array is missing, unexpected or of another shape.
         """
         saved = ocp.StandardCheckpointHandler().metadata(self.folder(step) / item)
-        found, expected = _shapes(saved.tree), _shapes(like)
+        found, expected = array_shapes(saved.tree), array_shapes(like)
         differing = [
             f"{name}: expected shape {expected.get(name, 'none')}, found {found.get(name, 'none')}"
             for name in expected | found
@@ -337,7 +337,7 @@ def _score(metrics: Mapping[str, float]) -> float:
     return metrics[SCORE]
 
 
-def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+def array_shapes(tree: Any) -> dict[str, tuple[int, ...]]:
     """Name → shape of the arrays of a tree."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {

@@ -24,7 +24,7 @@ from earth_embed.processes import from_main, is_main
 from earth_embed.step.mesh import replicated
 from earth_embed.step.state import TrainState
 from earth_embed.step.towers import LOCATION, Towers
-from earth_embed.training.checkpoint import Checkpointer
+from earth_embed.training.checkpoint import Checkpointer, array_shapes
 from earth_embed.training.choice import steps_in
 from earth_embed.training.run_dir import RUN_FILE, read_experiment, read_init_from
 
@@ -91,7 +91,7 @@ def begin(state: TrainState, weights: Weights, towers: Towers, shardings: Any) -
     the same shapes. A logit scale is clamped to this run's bounds.
     """
     fits = {
-        name: name in weights.params and _shapes(weights.params[name]) == _shapes(values)
+        name: name in weights.params and array_shapes(weights.params[name]) == array_shapes(values)
         for name, values in state.params.items()
     }
     if not fits[LOCATION]:
@@ -127,8 +127,3 @@ def _read(run: Path, experiment: Experiment, mesh: Mesh, unverified: bool) -> We
         digest.update(jax.tree_util.keystr(path).encode() + np.asarray(leaf).tobytes())
     step = str(int(state["step"]))
     return Weights(params, {"run": str(run.resolve()), "step": step, "sha256": digest.hexdigest()})
-
-
-def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {jax.tree_util.keystr(path): np.shape(leaf) for path, leaf in leaves}
